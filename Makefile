@@ -1,0 +1,73 @@
+# Everything that is done with this repository is a verb here. `make` alone lists them.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROJECTS := $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)
+PYTHONS := 3.11 3.12 3.13
+#: Test processes side by side; the fault tests start servers of their own, so more than two crowd a small machine.
+JOBS ?= 2
+#: Passed on to pytest: make test ARGS="-k lease -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo up test test-all test-python check bench e2e chaos format lock clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(VENV)/.dev ## build the environment (.venv) with all tools; the other verbs do it by themselves
+
+demo: $(VENV)/.run ## see it work: embedded Valkey, a worker pool, real tasks, results as a table
+	@$(BIN)/python examples/demo/run.py
+
+up: $(VENV)/.run ## run the first program in this terminal: server and pool, one Ctrl-C stops both
+	@cd examples/first_program && "$(abspath $(BIN))/alsek" up my_tasks
+
+test: $(VENV)/.dev ## run all tests on real servers (JOBS=2, ARGS="-k lease")
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-all: ## run all tests on every supported Python that this machine has
+	@set -e; for version in $(PYTHONS); do \
+	    if scripts/find-python $$version >/dev/null; then \
+	        echo "--- Python $$version"; \
+	        $(MAKE) --no-print-directory test-python VERSION=$$version; \
+	    else echo "--- Python $$version is not on this machine: skipped"; fi; \
+	done
+
+test-python: ## run the tests on one version (VERSION=3.12), in an environment of its own
+	@$(MAKE) --no-print-directory test VENV=.venv-$(VERSION) PYTHON_VERSION=$(VERSION)
+
+check: $(VENV)/.dev ## formatting, lint, types, import floors, dead code
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/vulture
+
+bench: $(VENV)/.run ## measure Alsek beside its peers, in one run on this machine
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+e2e: $(VENV)/.dev ## real processes, real servers, injected faults
+	@$(BIN)/python -m pytest tests/e2e -n $(JOBS) $(ARGS)
+
+chaos: $(VENV)/.dev ## the fault tests again, longer and with the slow ones (replay: ALSEK_CHAOS_SEED=n)
+	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests -n $(JOBS) \
+	    -m "slow or chaos" --timeout 3600 $(ARGS)
+
+format: $(VENV)/.dev ## format the code and apply the safe lint fixes
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only .
+
+lock: $(VENV)/.dev ## pin the dependencies anew (ARGS=--upgrade for newer releases)
+	@scripts/lock $(BIN)/uv $(ARGS)
+
+clean: ## remove environments, caches and build results
+	@rm -rf .venv .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment, two stamps: what runs Alsek, and with the tools on top. Fresh stamps mean no pip at all.
+$(VENV)/.run: requirements/run.txt $(PROJECTS)
+	@scripts/build-environment $(VENV) run $(PYTHON_VERSION)
+
+$(VENV)/.dev: requirements/dev.txt $(PROJECTS)
+	@scripts/build-environment $(VENV) dev $(PYTHON_VERSION)

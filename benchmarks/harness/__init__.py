@@ -1,0 +1,1 @@
+"""Start servers and peers, watch them, and tell what was seen."""

@@ -1,0 +1,7 @@
+"""saq's own start, on uvloop."""
+
+import uvloop
+from saq.worker import start
+
+uvloop.install()
+start("bench_tasks.settings")

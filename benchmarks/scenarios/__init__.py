@@ -1,0 +1,33 @@
+"""One module per question; `ALL` is the order in which they are asked."""
+
+from harness.scenario import Scenario
+from scenarios import (
+    backlog,
+    crash,
+    drain,
+    enqueue,
+    idle,
+    io,
+    latency,
+    process_pool,
+    redis_cost,
+    roundtrip,
+)
+
+ALL: tuple[Scenario, ...] = (
+    enqueue.SCENARIO,
+    drain.ONE,
+    drain.LARGE,
+    drain.TWO,
+    drain.RESULTS,
+    latency.SCENARIO,
+    roundtrip.SCENARIO,
+    process_pool.SCENARIO,
+    io.SCENARIO,
+    idle.SCENARIO,
+    redis_cost.SCENARIO,
+    backlog.SCENARIO,
+    crash.DEFAULT,
+    crash.RECOMMENDED,
+    crash.CHILD,
+)

@@ -1,0 +1,28 @@
+"""One seed for every random fault of a run: printed first, repeated at the end, replayed by ALSEK_CHAOS_SEED."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+
+import pytest
+
+SEED = "ALSEK_CHAOS_SEED"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # xdist starts its workers after this, so they inherit the seed.
+    seed = os.environ.setdefault(SEED, str(secrets.randbelow(2**32)))
+    if config.pluginmanager.hasplugin("hypothesispytest") and config.getoption("--hypothesis-seed", None) is None:
+        config.option.hypothesis_seed = seed
+
+
+def pytest_report_header() -> str:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"alsek: Python {version}, {SEED}={os.environ[SEED]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"replay the random faults of this run with {SEED}={os.environ[SEED]}")

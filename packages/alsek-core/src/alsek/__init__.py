@@ -1,0 +1,43 @@
+"""Alsek: a distributed task queue on Redis and Valkey."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from alsek.core.broker import Broker
+    from alsek.core.concurrency import Lock
+    from alsek.core.message import Message
+    from alsek.core.status.standard import StatusTracker
+    from alsek.core.task import task
+
+    __version__: str
+
+__all__ = ["Broker", "Lock", "Message", "StatusTracker", "__version__", "task"]
+
+_HOMES = {
+    "Broker": "alsek.core.broker",
+    "Lock": "alsek.core.concurrency",
+    "Message": "alsek.core.message",
+    "StatusTracker": "alsek.core.status.standard",
+    "task": "alsek.core.task",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # On demand: a child process, a shell completion or `alsek --version` needs little of it.
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("alsek-core")
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'alsek' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Messages, brokers, tasks, and what moves them."""

@@ -1,0 +1,284 @@
+"""Takes messages from queues for one caller: claims in batches, settles in the same write, sleeps without polling."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import select
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from alsek.core.backoff import Backoff, LinearBackoff
+from alsek.core.broker import Broker
+from alsek.core.envelope import pack_error
+from alsek.core.message import Lease, Message
+from alsek.core.settlement import Failed, Released, Settlement
+from alsek.exceptions import (
+    BackendUnavailableError,
+    CorruptMessageError,
+    UnsupportedMessageVersionError,
+    ValidationError,
+)
+from alsek.storage.backends.redis.link import Call, Link
+from alsek.storage.backends.redis.scripts import Code
+from alsek.storage.backends.redis.verbs import Interest, Verbs
+from alsek.utils.parsing import parse_exception
+from alsek.utils.system import StopSignalListener
+
+log = logging.getLogger(__name__)
+
+#: Longest sleep without a look around, seconds: bounds the wait for what a dying neighbour had been woken for.
+_LOOK_AROUND_S: Final = 5.0
+
+#: How soon a sleeping `stream` hears that it is to stop, seconds (costs Redis nothing).
+_STOP_CHECK_S: Final = 0.5
+
+#: How long a message of a newer release is left for a newer worker, ms.
+_NEWER_DELAY_MS: Final = 5_000
+
+Subset = Sequence[str] | Mapping[str, Sequence[str]] | None
+
+
+class Exchange(NamedTuple):
+    """What one write brought back."""
+
+    codes: list[Code]
+    messages: list[Message]
+
+
+class _Claim(NamedTuple):
+    call: Call
+    token: str
+    interests: list[Interest]
+    want: int
+
+
+class Consumer:
+    """Claims messages of some queues, and sleeps in Redis while there are none.
+
+    Used by one thread at a time, but for `stop_signal`.
+
+    Args:
+        broker: Whose messages.
+        subset: `None`: every queue; a list of queues, the preferred first; or queue → names of tasks.
+        backoff: Its ceiling bounds the sleep without a look around (never more than 5 s); kept for its name, nothing
+            is polled.
+        worker_id: Random id of this boot of a worker, by which revocations reach it; made when omitted.
+        name: Tells consumers of one worker apart.
+        fair: Each claim starts at another queue, so that none of them starves.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        subset: Subset = None,
+        backoff: Backoff | None = LinearBackoff(1_000, floor=1_000, ceiling=30_000, zero_override=False),
+        *,
+        worker_id: str | None = None,
+        name: str = "0",
+        fair: bool = False,
+    ) -> None:
+        self.broker = broker
+        self.subset = subset
+        self.backoff = backoff
+        self.stop_signal = StopSignalListener(stop_signals=())
+        self.worker_id = worker_id or os.urandom(8).hex()
+        self.consumer_id = f"{self.worker_id}.{name}"
+        self._fair = fair
+        self._seq = 0
+        self._turn = 0
+        self._interests: list[Interest] | None = None if subset is None else _interests(subset)
+        self._looked_up = -math.inf
+        self._link = Link(broker.redis.new_connection)
+        self._sleeper = Link(lambda: broker.redis.new_connection(socket_timeout=None))
+        self._own: list[Settlement] = []
+        self._unanswered: list[_Claim] = []
+        self._next_ms: float | None = None
+        ceiling = backoff.ceiling if backoff is not None else None
+        self._look_around_s = min(_LOOK_AROUND_S, ceiling / 1000) if ceiling else _LOOK_AROUND_S
+        #: Whether a blocked look at the wake keys is under way (see `fall_asleep`).
+        self.asleep = False
+
+    def stream(self) -> Iterator[Message]:
+        """Give messages for as long as nobody stops us, each held under a lease.
+
+        One message at a time is claimed: what is not asked for is left to others.
+        """
+        while not self.stop_signal.received:
+            try:
+                messages = self.exchange((), 1).messages
+                if not messages:
+                    self.sleep()
+            except BackendUnavailableError as error:
+                log.warning("Redis is away, trying again: %s", error)
+                self.stop_signal.wait(1_000)
+                continue
+            yield from messages
+
+    def exchange(self, settlements: Sequence[Settlement], want: int) -> Exchange:
+        """Settle what is finished and claim up to `want` messages, in one write.
+
+        Args:
+            settlements: Each is accepted or refused on its own.
+            want: 0: claim nothing.
+
+        Returns:
+            A code for each settlement, and the messages. What cannot be read is settled by the consumer itself.
+
+        Raises:
+            BackendUnavailableError: Repeat the same settlements later: what was done is recognised.
+        """
+        own, self._own = self._own, []
+        everything = [*settlements, *own]
+        made = self.broker.plan(everything)
+        partitions = self.broker.keys.partitions
+        # What an unanswered call may have claimed is asked for again, by the same tokens.
+        claims = self._unanswered or self._claims(want)
+        # A hand that is too small to be split asks one partition after the other.
+        at_once = claims if self._unanswered or partitions == 1 or want >= 2 * partitions else claims[:1]
+        before = time.monotonic()
+        try:
+            replies = self._link.execute([*made.calls, *[claim.call for claim in at_once]])
+        except BackendUnavailableError:
+            self._own = own + self._own
+            self._unanswered = [claim._replace(call=claim.call.repeated()) for claim in at_once]
+            raise
+        self._unanswered = []
+        codes = made.codes(replies[: len(made.calls)])
+        messages: list[Message] = []
+        self._next_ms = None
+        for claim, reply in zip(at_once, replies[len(made.calls) :], strict=True):
+            self._absorb(claim, reply, before, messages)
+        for claim in claims[len(at_once) :]:
+            if len(messages) >= want:
+                self._next_ms = 0
+                break
+            before = time.monotonic()
+            try:
+                (reply,) = self._link.execute([claim.call])
+            except BackendUnavailableError:
+                self._unanswered = [claim._replace(call=claim.call.repeated())]
+                break
+            self._absorb(claim, reply, before, messages)
+        return Exchange(codes[: len(settlements)], messages)
+
+    # -- sleeping ------------------------------------------------------------------------------------------------
+
+    def sleep(self) -> None:
+        """Block until something may be there, at most the look-around; ends early when stopped."""
+        self.fall_asleep()
+        end = time.monotonic() + self._look_around_s + 5
+        while not self.stop_signal.received:
+            woken, _, _ = select.select([self.fileno()], [], [], _STOP_CHECK_S)
+            if woken or time.monotonic() > end:
+                self.wake_up()
+                return
+
+    def fall_asleep(self) -> None:
+        """Start a blocking look at the wake keys; `fileno` becomes readable when it is time to claim again."""
+        if self.asleep:
+            return
+        queues = [interest.queue for interest in self._wanted()]
+        seconds = self._look_around_s
+        if self._next_ms is not None:
+            seconds = min(seconds, self._next_ms / 1000 + 0.001)
+        keys = self.broker.keys
+        wakes = [keys.wake(queue, p) for p in range(keys.partitions) for queue in queues]
+        wakes = wakes or [keys.wake("", 0)]  # no queue exists yet: look again after the timeout
+        self._sleeper.send("BLPOP", *wakes, f"{max(seconds, 0.001):.3f}")
+        self.asleep = True
+
+    def wake_up(self) -> None:
+        """Read the end of the blocking look that `fall_asleep` started."""
+        self.asleep = False
+        self._sleeper.receive(self._look_around_s + 5)
+
+    def fileno(self) -> int:
+        """Give the descriptor that becomes readable when the sleep is over."""
+        return self._sleeper.fileno()
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self.asleep = False
+        self._link.close()
+        self._sleeper.close()
+
+    # -- claiming ------------------------------------------------------------------------------------------------
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues looked at, in order."""
+        return [interest.queue for interest in self._wanted()]
+
+    def _claims(self, want: int) -> list[_Claim]:
+        wanted = self._wanted()
+        if want <= 0 or not wanted:
+            return []
+        self._turn += 1
+        if self._fair:
+            start = self._turn % len(wanted)
+            wanted = wanted[start:] + wanted[:start]
+        partitions = self.broker.keys.partitions
+        share = want if want < 2 * partitions else want // partitions
+        verbs: Verbs = self.broker.verbs
+        claims = []
+        for i in range(partitions):
+            partition = (self._turn + i) % partitions
+            self._seq += 1
+            token = f"{self.consumer_id}-{self._seq}"
+            call = verbs.claim(partition, wanted, token, self.consumer_id, share)
+            claims.append(_Claim(call, token, wanted, share))
+        return claims
+
+    def _absorb(self, claim: _Claim, reply: Any, before: float, messages: list[Message]) -> None:
+        hand = Verbs.read_claim(reply, claim.interests)
+        if len(hand.messages) >= claim.want:
+            self._next_ms = 0
+        elif hand.next_ms is not None:
+            self._next_ms = hand.next_ms if self._next_ms is None else min(self._next_ms, hand.next_ms)
+        if self._interests is not None and any(interest.tasks for interest in claim.interests):
+            offsets = {i.queue: offset for i, offset in zip(claim.interests, hand.offsets, strict=False)}
+            self._interests = [i._replace(offset=offsets.get(i.queue, 0)) for i in self._interests]
+            if any(offsets.values()) and len(hand.messages) < claim.want:
+                self._next_ms = 0
+        deadline = before + self.broker.lease_ms / 1000
+        for claimed in hand.messages:
+            try:
+                messages.append(self.broker.message_of(claimed, claim.token, deadline))
+            except UnsupportedMessageVersionError as error:
+                # A newer release wrote it: untouched, for a newer worker.
+                log.warning("%s: left for a newer worker (%s)", claimed.uuid, error)
+                self._own.append(Released(_unread(claimed, claim.token), delay_ms=_NEWER_DELAY_MS))
+            except (CorruptMessageError, ValidationError) as error:
+                log.error("%s of queue %s cannot be read and becomes a dead letter: %s", claimed.uuid, claimed.queue, error)
+                details = pack_error(parse_exception(error))
+                self._own.append(Failed(_unread(claimed, claim.token), "corrupt", details))
+
+    def _wanted(self) -> list[Interest]:
+        if self.subset is not None and self._interests is not None:
+            return self._interests
+        now = time.monotonic()
+        if self._interests is None or not self._interests or now - self._looked_up > self._look_around_s:
+            self._looked_up = now
+            self._interests = [Interest(queue) for queue in sorted(self.broker.redis.queue_names())]
+        return self._interests
+
+
+def _interests(subset: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Interest]:
+    if isinstance(subset, str):
+        raise ValueError(f"subset has to be a list of queue names, not one text: [{subset!r}]")
+    names = list(subset)
+    if len(set(names)) != len(names):
+        raise ValueError(f"a queue is named twice: {names}")
+    if isinstance(subset, Mapping):
+        return [Interest(queue, tuple(tasks)) for queue, tasks in subset.items()]
+    return [Interest(queue) for queue in names]
+
+
+def _unread(claimed: Any, token: str) -> Message:
+    message = Message(claimed.task_name, queue=claimed.queue, uuid=claimed.uuid)
+    message.lease = Lease(token, claimed.fence, claimed.deliveries, 0.0)
+    return message
+

@@ -1,0 +1,66 @@
+"""Between a record as Redis holds it and a message as users hold it."""
+
+from __future__ import annotations
+
+from alsek.core import record
+from alsek.core.message import Lease, Message
+from alsek.storage.backends.redis.verbs import Claimed
+from alsek.storage.serialization import Serializer
+from alsek.types import ExceptionDetails
+
+
+def open_claimed(claimed: Claimed, token: str, deadline: float, serializer: Serializer) -> Message:
+    """Rebuild a message that a claim handed out, with its lease.
+
+    Args:
+        claimed: As the claim gave it.
+        token: Of the lease.
+        deadline: Monotonic seconds at which the lease ends, on our clock.
+        serializer: Reads the user's data.
+
+    Raises:
+        UnsupportedMessageVersionError: A newer release packed it.
+        CorruptMessageError: Its body cannot be read.
+    """
+    message = record.unpack(
+        claimed.body,
+        task_name=claimed.task_name,
+        uuid=claimed.uuid,
+        priority=claimed.priority,
+        retries=claimed.retries,
+        exception_details=claimed.error or None,
+        serializer=serializer,
+    )
+    message.lease = Lease(token, claimed.fence, claimed.deliveries, deadline)
+    return message
+
+
+def open_record(uuid: str, fields: dict[bytes, bytes], serializer: Serializer) -> Message:
+    """Rebuild a message from the fields of its record; a leased one carries its lease.
+
+    Raises:
+        UnsupportedMessageVersionError: A newer release packed it.
+        CorruptMessageError: Its body cannot be read.
+    """
+    message = record.unpack(
+        fields[b"b"],
+        task_name=fields[b"T"].decode(),
+        uuid=uuid,
+        priority=int(fields.get(b"p", 0)),
+        retries=int(fields.get(b"n", 0)),
+        exception_details=fields.get(b"e") or None,
+        serializer=serializer,
+    )
+    if fields[b"s"] == b"l":
+        message.lease = Lease(fields[b"t"].decode(), int(fields[b"f"]), int(fields[b"d"]), 0.0)
+    return message
+
+
+def pack_error(details: ExceptionDetails | None) -> bytes:
+    """Pack exception details as they are stored beside a message; empty for none."""
+    return b"" if details is None else record.pack_exception(details)
+
+
+def death_note(name: str, text: str) -> bytes:
+    """Pack the details of a death that no exception caused."""
+    return pack_error(ExceptionDetails(name, text, None))

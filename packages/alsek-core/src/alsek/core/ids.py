@@ -1,0 +1,54 @@
+"""Names for messages: UUIDs of version 7 (RFC 9562), which sort by the time of their making.
+
+Equal scores in a sorted set are ordered by member, so ids that grow make a queue first in, first out.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import count
+from threading import RLock
+
+
+def new_uuid() -> str:
+    """Return a new UUIDv7 as text, greater than every earlier one of this process."""
+    return _sequence.next()
+
+
+class _Sequence:
+    """A new random start each millisecond, counted up within it (RFC 9562, 6.2, method 2).
+
+    The clock going back changes nothing: the sequence stays in the latest millisecond it has seen.
+    """
+
+    __slots__ = ("_head", "_lock", "_millisecond", "_tail")
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the start: a forked child must not go on where its parent does."""
+        # Reentrant: a signal handler may ask for an id while the thread it interrupted holds the lock.
+        self._lock = RLock()
+        self._millisecond = 0
+
+    def next(self) -> str:
+        now = time.time_ns() // 1_000_000
+        with self._lock:
+            if now > self._millisecond:
+                self._begin(now)
+            return f"{self._head}{next(self._tail):012x}"
+
+    def _begin(self, millisecond: int) -> None:
+        noise = int.from_bytes(os.urandom(10), "big")
+        stamp = f"{millisecond:012x}"
+        # 26 random bits stay fixed within the millisecond; 47 start the counter of 48, which so has room to count.
+        middle = f"7{noise & 0xFFF:03x}-{0x8000 | (noise >> 12) & 0x3FFF:04x}"
+        self._head = f"{stamp[:8]}-{stamp[8:]}-{middle}-"
+        self._tail = count(noise >> 33)
+        self._millisecond = millisecond
+
+
+_sequence = _Sequence()
+os.register_at_fork(after_in_child=_sequence.restart)

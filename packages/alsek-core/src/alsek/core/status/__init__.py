@@ -1,0 +1,1 @@
+"""Where a message is in its life, for whoever asks."""

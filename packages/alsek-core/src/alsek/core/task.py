@@ -1,0 +1,455 @@
+"""A task: a function that producers enqueue and workers run, with the hooks around it."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
+
+from alsek.core.backoff import Backoff, ConstantBackoff, ExponentialBackoff
+from alsek.core.broker import Broker
+from alsek.core.ids import new_uuid
+from alsek.core.message import Message
+from alsek.core.status.types import TaskStatus
+from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT
+from alsek.exceptions import RevokedError, SchedulingError, ValidationError
+from alsek.types import SUPPORTED_MECHANISMS, SupportedMechanismType
+from alsek.utils.parsing import parse_exception
+
+if TYPE_CHECKING:
+    from alsek.core.status.standard import StatusTracker
+    from alsek.storage.result import ResultStore
+
+Callback = Message | Sequence[Message]
+
+
+class Task:
+    """A function with everything that decides how its messages are made and run.
+
+    Args:
+        function: What is run; `async def` needs `mechanism="async"`.
+        broker: Takes the messages.
+        name: Unique name; by default the function's.
+        queue: Where messages wait.
+        timeout: Longest run of one attempt, ms.
+        max_retries: Attempts after the first; `None`: no limit; negative: none.
+        backoff: Pause before each retry; `None`: none.
+        result_store: Keeps what the function returns.
+        status_tracker: Follows every message.
+        mechanism: Runs in a `thread`, a `process`, or as a coroutine (`async`).
+        no_positional_args: Refuse positional arguments at `generate`.
+        interrupt: Whether a thread that runs over its timeout, or was revoked, gets an exception raised in it;
+            `False`: its message is settled all the same, and its process replaced once the others are done.
+
+    Raises:
+        ValueError: Unknown mechanism, an async tracker, or a coroutine function for another mechanism than `async`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        broker: Broker,
+        name: str | None = None,
+        queue: str | None = None,
+        timeout: int = DEFAULT_TASK_TIMEOUT,
+        max_retries: int | None = DEFAULT_MAX_RETRIES,
+        backoff: Backoff | None = ExponentialBackoff(),
+        result_store: ResultStore | None = None,
+        status_tracker: StatusTracker | None = None,
+        mechanism: SupportedMechanismType = DEFAULT_MECHANISM,
+        no_positional_args: bool = False,
+        interrupt: bool = True,
+    ) -> None:
+        if mechanism not in SUPPORTED_MECHANISMS:
+            raise ValueError(f"mechanism has to be one of {', '.join(SUPPORTED_MECHANISMS)}: {mechanism!r}")
+        if inspect.iscoroutinefunction(function) != (mechanism == "async"):
+            kind = "an `async def` function" if mechanism != "async" else "a plain function"
+            wanted = 'mechanism="async"' if mechanism != "async" else '`async def`, or another mechanism than "async"'
+            raise ValueError(f"{_name_of(function)} is {kind}: it needs {wanted}")
+        if getattr(getattr(status_tracker, "backend", None), "IS_ASYNC", False):
+            raise ValueError("a task needs a StatusTracker with a synchronous backend, not an AsyncStatusTracker")
+        self.function = function
+        self.broker = broker
+        self.queue = queue or DEFAULT_QUEUE
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.backoff = backoff or ConstantBackoff(constant=0, floor=0, ceiling=0, zero_override=True)
+        self.result_store = result_store
+        self.status_tracker = status_tracker
+        self.mechanism = mechanism
+        self.no_positional_args = no_positional_args
+        self.interrupt = interrupt
+        self._name = name or _name_of(function)
+        # A message of this name and queue has to be possible: say so now, not at the first generate().
+        Message(self._name, queue=self.queue, timeout=timeout, mechanism=mechanism)
+        self._backoff_settings = self.backoff.settings
+        self._takes_message: bool | None = None
+        self._defers = threading.local()
+
+    @property
+    def name(self) -> str:
+        """The name that messages carry."""
+        return self._name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(name={self.name!r}, queue={self.queue!r}, mechanism={self.mechanism!r}, "
+            f"timeout={self.timeout}, max_retries={self.max_retries}, backoff={self.backoff!r}, broker={self.broker!r})"
+        )
+
+    # -- making messages -----------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        metadata: dict[str, Any] | None = None,
+        result_ttl: int | None = None,
+        uuid: str | None = None,
+        timeout_override: int | None = None,
+        delay: int | None = None,
+        previous_result: Any = None,
+        callback: Callback | None = None,
+        queue: str | None = None,
+        submit: bool = True,
+        **options: Any,
+    ) -> Message:
+        """Make a message of this task and enqueue it.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Keyword arguments.
+            priority: 0 to 4095, lower runs sooner.
+            metadata: Anything serialisable that travels along.
+            result_ttl: How long the result is kept, ms; `None`: the default retention.
+            uuid: Own id instead of a new UUIDv7.
+            timeout_override: Instead of the task's, ms.
+            delay: ms before it may run.
+            previous_result: As a callback would get it.
+            callback: Runs after this one succeeded: a message (with a callback of its own: nested), or several.
+            queue: Instead of the task's.
+            submit: `False`: only make it.
+            **options: For `Broker.submit`, such as `ttl`.
+
+        Raises:
+            ValidationError: A result ttl without a result store, positional arguments where there must be none, or a
+                value out of its range.
+            SerializationError: An argument cannot be serialised; nothing was enqueued.
+        """
+        self._check(args, result_ttl)
+        folded = _fold(callback)
+        message = Message(
+            self._name,
+            queue=queue or self.queue,
+            args=tuple(args) if args else None,
+            kwargs=dict(kwargs) if kwargs else None,
+            priority=priority,
+            metadata=metadata,
+            result_ttl=result_ttl,
+            uuid=uuid or self._new_uuid(folded),
+            timeout=timeout_override or self.timeout,
+            delay=delay,
+            previous_result=previous_result,
+            callback_message_data=folded.data if folded is not None else None,
+            backoff_settings=self._backoff_settings,
+            mechanism=self.mechanism,
+        )
+        if self._take_defer() or not submit:
+            return message
+        self._submit(message, options)
+        return message
+
+    def generate_many(
+        self,
+        calls: Iterable[Mapping[str, Any]],
+        *,
+        submit: bool = True,
+        **common: Any,
+    ) -> list[Message]:
+        """Make many messages and enqueue them in a few round trips.
+
+        Args:
+            calls: For each message what `generate` takes: `{"args": (1, 2), "priority": 3}`.
+            submit: `False`: only make them.
+            **common: The same for all messages; a call's own value wins. `ttl` goes to the broker.
+
+        Returns:
+            The messages in order.
+
+        Raises:
+            MessageAlreadyExistsError: Some uuids are alive already (`.uuids`); all other messages were enqueued.
+            ValidationError: As in `generate`; nothing was enqueued.
+        """
+        options = {"ttl": common.pop("ttl")} if "ttl" in common else {}
+        messages = [self.generate(submit=False, **{**common, **call}) for call in calls]
+        if submit:
+            self._announce(messages)
+            self.broker.submit_many(messages, **self._tracked(options))
+            if type(self).on_submit is not Task.on_submit:
+                for message in messages:
+                    self.on_submit(message)
+        return messages
+
+    def defer(self) -> Self:
+        """Make the next `generate()` of this thread keep its message to itself; can be nested."""
+        self._defers.pending = getattr(self._defers, "pending", 0) + 1
+        return self
+
+    def cancel_defer(self) -> Self:
+        """Take one `defer()` back."""
+        self._defers.pending = max(0, getattr(self._defers, "pending", 0) - 1)
+        return self
+
+    @property
+    def deferred(self) -> bool:
+        """Whether the next `generate()` of this thread will not submit."""
+        return getattr(self._defers, "pending", 0) > 0
+
+    # -- status and revocation -----------------------------------------------------------------------------------
+
+    def update_status(self, message: Message, status: TaskStatus) -> None:
+        """Set a message's status, where there is a tracker."""
+        if self.status_tracker is not None:
+            self.status_tracker.set(message, status)
+
+    def revoke(self, message: Message, skip_if_running: bool = False) -> None:
+        """End a message: a waiting one never runs, a running one is stopped and fenced off.
+
+        Its status becomes FAILED, its exception details a `RevokedError`, and it stands among the dead letters. One
+        that has ended already is left alone.
+
+        Args:
+            message: Which.
+            skip_if_running: Leave it alone while it runs.
+        """
+        code = self.broker.revoke(message, skip_if_running)
+        if code.accepted:
+            message.update(exception_details=parse_exception(RevokedError("Task Revoked")))
+            if not self.tracks_natively:
+                self.update_status(message, TaskStatus.FAILED)
+
+    def is_revoked(self, message: Message) -> bool:
+        """Tell whether a message was revoked."""
+        return self.broker.redis.record(message.uuid).get(b"a") == b"revoked"
+
+    # -- what a worker calls, and users override ------------------------------------------------------------------
+
+    def execute(self, message: Message) -> Any:
+        """Run one attempt; an async task returns its coroutine."""
+        return self.op(message)
+
+    def op(self, message: Message) -> Any:
+        """Call the function with the message's arguments, and the message where it asks for it."""
+        if self.takes_message and "message" not in message.kwargs:
+            return self.function(*message.args, **message.kwargs, message=message)
+        return self.function(*message.args, **message.kwargs)
+
+    def pre_op(self, message: Message) -> None:
+        """Run before `op`; an exception counts as the task's failure."""
+
+    def post_op(self, message: Message, result: Any) -> None:
+        """Run after `op`, also after a failure (`result` is `None` then)."""
+
+    def on_submit(self, message: Message) -> None:
+        """Run in the producer after a message was enqueued."""
+
+    def on_retry(self, message: Message, exception: BaseException) -> None:
+        """Run before a retry is written."""
+
+    def on_failure(self, message: Message, exception: BaseException) -> None:
+        """Run before a message moves to the dead letters."""
+
+    def on_success(self, message: Message, result: Any) -> None:
+        """Run after a message was acknowledged."""
+
+    def on_revocation(self, message: Message, exception: BaseException | None, result: Any) -> None:
+        """Run when a message was revoked while it ran; `exception` or `result` is `None`."""
+
+    def do_retry(self, message: Message, exception: BaseException) -> bool:
+        """Decide whether a failed message is tried again."""
+        return self.max_retries is None or message.retries < self.max_retries
+
+    def do_callback(self, message: Message, result: Any) -> bool:
+        """Decide whether a message's callback is submitted."""
+        return True
+
+    # -- for the engine ------------------------------------------------------------------------------------------
+
+    @property
+    def takes_message(self) -> bool:
+        """Whether the function has a parameter `message` that wants the message itself."""
+        if self._takes_message is None:
+            self._takes_message = _wants_message(self.function)
+        return self._takes_message
+
+    @property
+    def tracks_natively(self) -> bool:
+        """Whether the verbs write the statuses themselves, in the same step as the transition."""
+        tracker = self.status_tracker
+        return tracker is not None and tracker.is_engine_native(self.broker.backend)
+
+    def _tracked(self, options: dict[str, Any]) -> dict[str, Any]:
+        if self.status_tracker is not None and self.tracks_natively:
+            return {**options, "kept_status_ms": self.status_tracker.ttl or 0}
+        return options
+
+    def _submit(self, message: Message, options: dict[str, Any]) -> None:
+        self._announce((message,))
+        try:
+            self.broker.submit(message, **(self._tracked(options) if self.status_tracker is not None else options))
+        except Exception:
+            if self.status_tracker is not None and not self.tracks_natively:
+                self.status_tracker.delete(message, check=False)
+            raise
+        self.on_submit(message)
+
+    def _announce(self, messages: Iterable[Message]) -> None:
+        # A tracker of the user's own hears first: a quick worker must not be overtaken by SUBMITTED.
+        if self.status_tracker is not None and not self.tracks_natively:
+            for message in messages:
+                self.status_tracker.set(message, TaskStatus.SUBMITTED)
+
+    def _check(self, args: Sequence[Any] | None, result_ttl: int | None) -> None:
+        if result_ttl is not None and self.result_store is None:
+            raise ValidationError(f"task {self.name} has no result store: result_ttl={result_ttl} would keep nothing")
+        if args and self.no_positional_args:
+            raise ValidationError(f"task {self.name} takes no positional arguments: use kwargs= instead of args=")
+        if isinstance(args, str | bytes):
+            raise ValidationError(f"args has to be a sequence of arguments, such as ({args!r},): {args!r}")
+
+    def _take_defer(self) -> bool:
+        pending = getattr(self._defers, "pending", 0)
+        if pending:
+            self._defers.pending = pending - 1
+        return pending > 0
+
+    def _new_uuid(self, callback: Message | None) -> str:
+        # A parent lies in its callback's partition, so that both settle in one atomic step.
+        uuid = new_uuid()
+        if callback is None or self.broker.keys.partitions == 1:
+            return uuid
+        home = self.broker.keys.partition(callback.uuid)
+        while self.broker.keys.partition(uuid) != home:
+            uuid = new_uuid()
+        return uuid
+
+
+class TriggerTask(Task):
+    """A task that a trigger fires.
+
+    Args:
+        function: Takes no parameters.
+        trigger: When to fire.
+        broker: Takes the messages.
+        **settings: As of `Task`.
+
+    Raises:
+        SchedulingError: The function has a parameter.
+    """
+
+    def __init__(self, function: Callable[..., Any], trigger: Any, broker: Broker, **settings: Any) -> None:
+        if inspect.signature(function).parameters:
+            raise SchedulingError(f"{_name_of(function)} has parameters: a trigger cannot fill them")
+        super().__init__(function, broker, **settings)
+        self.trigger = trigger
+
+
+def task(
+    broker: Broker,
+    name: str | None = None,
+    queue: str | None = None,
+    timeout: int = DEFAULT_TASK_TIMEOUT,
+    max_retries: int | None = DEFAULT_MAX_RETRIES,
+    backoff: Backoff | None = ExponentialBackoff(),
+    trigger: Any = None,
+    result_store: ResultStore | None = None,
+    status_tracker: StatusTracker | None = None,
+    mechanism: SupportedMechanismType = DEFAULT_MECHANISM,
+    no_positional_args: bool = False,
+    base_task: Callable[..., Task] | None = None,
+    interrupt: bool = True,
+) -> Callable[[Callable[..., Any]], Task]:
+    """Turn a function into a task.
+
+    Args:
+        broker: Takes the messages.
+        name: See `Task`, as for the others.
+        queue: See `Task`.
+        timeout: See `Task`.
+        max_retries: See `Task`.
+        backoff: See `Task`.
+        trigger: Makes a `TriggerTask`, fired by the scheduler.
+        result_store: See `Task`.
+        status_tracker: See `Task`.
+        mechanism: See `Task`; `async def` functions need `async`.
+        no_positional_args: See `Task`.
+        base_task: A subclass of `Task` with hooks of its own (or a `functools.partial` of one).
+        interrupt: See `Task`.
+
+    Raises:
+        ValueError: A trigger for a `base_task` that takes none.
+    """
+    make = base_task or (Task if trigger is None else TriggerTask)
+    if trigger is not None and "trigger" not in inspect.signature(make).parameters:
+        raise ValueError(f"base_task {make!r} has no parameter trigger")
+
+    def decorate(function: Callable[..., Any]) -> Task:
+        settings: dict[str, Any] = {
+            "function": function,
+            "broker": broker,
+            "name": name,
+            "queue": queue,
+            "timeout": timeout,
+            "max_retries": max_retries,
+            "backoff": backoff,
+            "result_store": result_store,
+            "status_tracker": status_tracker,
+            "mechanism": mechanism,
+            "no_positional_args": no_positional_args,
+        }
+        if trigger is not None:
+            settings["trigger"] = trigger
+        if not interrupt:
+            settings["interrupt"] = interrupt
+        made = make(**settings)
+        made.__doc__ = function.__doc__
+        made.__module__ = function.__module__
+        return made
+
+    return decorate
+
+
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _fold(callback: Callback | None) -> Message | None:
+    if callback is None or isinstance(callback, Message):
+        return callback
+    folded: Message | None = None
+    for message in reversed(list(callback)):
+        if message.callback_message_data is not None:
+            raise AttributeError(f"{message.summary} has a callback already: give nested callbacks, or a flat tuple")
+        if folded is not None:
+            message.update(callback_message_data=folded.data)
+        folded = message
+    return folded
+
+
+def _wants_message(function: Callable[..., Any]) -> bool:
+    parameter = inspect.signature(function).parameters.get("message")
+    if parameter is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        return False
+    try:
+        annotation = get_type_hints(function).get("message", parameter.annotation)
+    except (NameError, TypeError):
+        annotation = parameter.annotation
+    return annotation in (parameter.empty, Message, "Message", Message | None)

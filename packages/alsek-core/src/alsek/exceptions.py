@@ -1,0 +1,238 @@
+"""Every error that Alsek raises, in one tree.
+
+    AlsekError
+    ├── MessageAlreadyExistsError
+    ├── MessageDoesNotExistsError
+    ├── MultipleBrokersError
+    ├── NoTasksFoundError
+    ├── TaskImportError                  (also ImportError)
+    ├── TaskNameCollisionError
+    ├── UnknownTaskError
+    ├── SchedulingError
+    ├── ValidationError                  (also ValueError)
+    │   ├── CorruptMessageError
+    │   ├── PayloadTooLargeError
+    │   └── SerializationError           (also TypeError)
+    ├── UnsupportedMessageVersionError
+    ├── MissingExtraError                (also ImportError)
+    ├── TerminationError
+    ├── RevokedError
+    ├── ExpiredError
+    ├── LeaseLostError
+    ├── PoisonMessageError
+    │   └── CrashLoopError
+    ├── TaskFailedError
+    └── BackendError
+        ├── BackendUnavailableError
+        ├── BackendAuthenticationError
+        ├── BackendConfigurationError
+        ├── BackendFullError
+        └── BackendDataError
+
+Each can be built without arguments: the first line of its docstring is then the text. Facts are attributes.
+Time limits are the builtin `TimeoutError`; a result or status that is not there is the builtin `KeyError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alsek.types import ExceptionDetails
+
+
+class AlsekError(Exception):
+    """Something in Alsek went wrong."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(args or (_default_text(type(self)),)))
+
+
+class MessageAlreadyExistsError(AlsekError):
+    """A message with this uuid exists already."""
+
+    def __init__(self, *args: object, uuids: Sequence[str] = ()) -> None:
+        super().__init__(*args)
+        self.uuids = list(uuids)
+        """All that were refused; the others of the same call were submitted."""
+
+
+class MessageDoesNotExistsError(AlsekError):
+    """The message is neither in its queue nor among the dead letters."""
+
+    def __init__(self, *args: object, uuid: str | None = None) -> None:
+        super().__init__(*args)
+        self.uuid = uuid
+
+
+class MultipleBrokersError(AlsekError):
+    """The tasks do not share one broker."""
+
+
+class NoTasksFoundError(AlsekError):
+    """No tasks were found."""
+
+
+class TaskImportError(AlsekError, ImportError):
+    """A module with tasks could not be imported."""
+
+    def __init__(self, *args: object, module: str | None = None) -> None:
+        super().__init__(*args)
+        self.module = module
+
+
+class TaskNameCollisionError(AlsekError):
+    """Two different tasks have the same name."""
+
+    def __init__(self, *args: object, name: str | None = None) -> None:
+        super().__init__(*args)
+        self.name = name
+
+
+class UnknownTaskError(AlsekError):
+    """No worker knows the task of this message."""
+
+    def __init__(self, *args: object, task_name: str | None = None, uuid: str | None = None) -> None:
+        super().__init__(*args)
+        self.task_name = task_name
+        self.uuid = uuid
+
+
+class SchedulingError(AlsekError):
+    """The task cannot be scheduled."""
+
+
+class ValidationError(AlsekError, ValueError):
+    """A value is not allowed here."""
+
+
+class CorruptMessageError(ValidationError):
+    """The stored bytes of a message cannot be read."""
+
+    def __init__(self, *args: object, uuid: str | None = None) -> None:
+        super().__init__(*args)
+        self.uuid = uuid
+
+
+class PayloadTooLargeError(ValidationError):
+    """The message is larger than allowed."""
+
+    def __init__(self, *args: object, size: int | None = None, limit: int | None = None) -> None:
+        super().__init__(*args)
+        self.size = size
+        """Bytes that the message would take."""
+        self.limit = limit
+        """Bytes allowed."""
+
+
+class SerializationError(ValidationError, TypeError):
+    """The value cannot be turned into text, or the text not back."""
+
+    def __init__(self, *args: object, path: str | None = None, reason: str | None = None) -> None:
+        super().__init__(*args)
+        self.path = path
+        """Where in the value the trouble is, such as `[0]['when']`; empty for the value itself."""
+        self.reason = reason
+        """What is wrong there."""
+
+
+class UnsupportedMessageVersionError(AlsekError):
+    """The message was written by a newer release."""
+
+    def __init__(self, *args: object, version: int | None = None, uuid: str | None = None) -> None:
+        super().__init__(*args)
+        self.version = version
+        self.uuid = uuid
+
+
+class MissingExtraError(AlsekError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, *args: object, extra: str | None = None) -> None:
+        super().__init__(*args)
+        self.extra = extra
+
+
+class TerminationError(AlsekError):
+    """The worker pool is shutting down."""
+
+
+# The text is upstream's: programs read it in `exception_details`.
+class RevokedError(AlsekError):
+    """Task Revoked."""
+
+
+class ExpiredError(AlsekError):
+    """Nobody ran the message before its time to live was over."""
+
+
+class LeaseLostError(AlsekError):
+    """The lease ended, so the message may belong to another worker now."""
+
+    def __init__(self, *args: object, uuid: str | None = None, token: str | None = None) -> None:
+        super().__init__(*args)
+        self.uuid = uuid
+        self.token = token
+
+
+class PoisonMessageError(AlsekError):
+    """The message was delivered too often without an end."""
+
+    def __init__(self, *args: object, uuid: str | None = None, deliveries: int | None = None) -> None:
+        super().__init__(*args)
+        self.uuid = uuid
+        self.deliveries = deliveries
+
+
+class CrashLoopError(PoisonMessageError):
+    """The message ended its worker too often."""
+
+
+class TaskFailedError(AlsekError):
+    """The task failed, so there will be no result."""
+
+    def __init__(
+        self,
+        *args: object,
+        uuid: str | None = None,
+        exception_details: ExceptionDetails | None = None,
+    ) -> None:
+        super().__init__(*args)
+        self.uuid = uuid
+        self.exception_details = exception_details
+
+
+class BackendError(AlsekError):
+    """The backend could not do what was asked."""
+
+
+class BackendUnavailableError(BackendError):
+    """The backend did not answer."""
+
+    def __init__(self, *args: object, ambiguous: bool = False) -> None:
+        super().__init__(*args)
+        self.ambiguous = ambiguous
+        """Whether the command may have been carried out all the same."""
+
+
+class BackendAuthenticationError(BackendError):
+    """The backend refused the user name or password."""
+
+
+class BackendConfigurationError(BackendError):
+    """The backend is set up in a way that would lose messages."""
+
+
+class BackendFullError(BackendError):
+    """The backend is out of memory and refuses to store more."""
+
+
+class BackendDataError(BackendError):
+    """The backend holds something else than expected under a key of ours."""
+
+
+def _default_text(cls: type[AlsekError]) -> str:
+    """First line of the docstring, without its full stop; the name where docstrings are stripped (`python -OO`)."""
+    return (cls.__doc__ or cls.__name__).strip().partition("\n")[0].removesuffix(".")

@@ -1,0 +1,1 @@
+"""How messages, results and statuses are kept."""

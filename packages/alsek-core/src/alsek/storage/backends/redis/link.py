@@ -1,0 +1,255 @@
+"""Dedicated connections for the verbs: driven directly, several scripts in one write, no ambiguous repeats.
+
+redis-py brings the connection (TLS, ACL, Sentinel are its trade); its own retries are off, because a verb that is
+repeated must say so (`Call.again`). What is repeated here is safe to repeat: submit by uuid, claim by token,
+the others by lease.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from random import random
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import hiredis
+from redis import exceptions as redis_errors
+
+from alsek.exceptions import AlsekError, BackendUnavailableError
+from alsek.storage.backends.redis.errors import is_missing_script, translate
+from alsek.storage.backends.redis.scripts import Script
+
+if TYPE_CHECKING:
+    from redis.connection import Connection
+
+Argument = str | bytes | int | float
+
+#: First and longest pause between two attempts to reach Redis, seconds; the pause is drawn from [0, bound)
+#: (full jitter, AWS Architecture Blog, 2015).
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+#: Links that one process keeps open for its callers; more callers at a time wait for one.
+_MOST_LINKS: Final = 32
+
+
+class Call(NamedTuple):
+    """One verb to be run: a script with its keys and arguments.
+
+    Attributes:
+        again: Index of the argument that is set to "1" when the call is repeated after a lost reply; -1: none.
+    """
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[Argument]
+    again: int = -1
+
+    def packed(self, *, again: bool = False) -> bytes:
+        """Give the bytes that go over the wire."""
+        args = self.repeated().args if again else self.args
+        packed: bytes = hiredis.pack_command(("EVALSHA", self.script.digest, len(self.keys), *self.keys, *args))
+        return packed
+
+    def repeated(self) -> Call:
+        """Give the call as it is sent when an earlier one may have run."""
+        if self.again < 0:
+            return self
+        return self._replace(args=[*self.args[: self.again], "1", *self.args[self.again + 1 :]])
+
+
+class Link:
+    """One connection, used by one thread at a time.
+
+    Args:
+        connect: Makes an unconnected redis-py connection with its retries off.
+    """
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+
+    def execute(self, calls: Sequence[Call], *, patience: float = 0.0) -> list[Any]:
+        """Run calls in one write and give their replies in order.
+
+        Args:
+            calls: Independent of each other: one may have to be repeated although the next has run.
+            patience: Seconds for which an unreachable Redis is tried again.
+
+        Raises:
+            BackendUnavailableError: Redis did not answer in time; `ambiguous` says if a call may have run.
+            AlsekError: Any other row of the table in `errors`.
+        """
+        replies: list[Any] = [None] * len(calls)
+        open_calls = list(range(len(calls)))
+        again = False
+        pause = _FIRST_PAUSE
+        end = time.monotonic() + patience
+        while True:
+            try:
+                self._attempt(calls, open_calls, replies, again)
+                return replies
+            except BackendUnavailableError as error:
+                again = again or error.ambiguous
+                left = end - time.monotonic()
+                if left <= 0:
+                    error.ambiguous = again
+                    raise
+                time.sleep(min(left, random() * pause))  # noqa: S311  (jitter, not a secret)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def command(self, *args: Argument) -> Any:
+        """Run one plain command without any repeat."""
+        packed = hiredis.pack_command(args)
+        connection = self._ready()
+        sent = False
+        try:
+            connection.send_packed_command([packed], check_health=False)
+            sent = True
+            return connection.read_response(disable_decoding=True)
+        except redis_errors.ResponseError as error:
+            raise translate(error, sent=sent) from error
+        except (redis_errors.RedisError, OSError) as error:
+            self.close()
+            raise translate(error, sent=sent) from error
+
+    def send(self, *args: Argument) -> None:
+        """Send one plain command whose reply is read later, by `receive`."""
+        connection = self._ready()
+        try:
+            connection.send_packed_command([hiredis.pack_command(args)], check_health=False)
+        except (redis_errors.RedisError, OSError) as error:
+            self.close()
+            raise translate(error, sent=True) from error
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """Read the reply of what `send` sent.
+
+        Args:
+            timeout: Seconds; `None`: the connection's own.
+        """
+        connection = self._ready()
+        try:
+            if timeout is None:
+                return connection.read_response(disable_decoding=True)
+            return connection.read_response(disable_decoding=True, timeout=timeout)
+        except redis_errors.ResponseError as error:
+            raise translate(error, sent=True) from error
+        except (redis_errors.RedisError, OSError) as error:
+            self.close()
+            raise translate(error, sent=True) from error
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor, for a poll; connects when needed."""
+        sock = self._ready()._get_socket()  # the public face of redis-py has no other way to a descriptor
+        if sock is None:
+            raise BackendUnavailableError("Redis did not answer: the connection is closed")
+        return int(sock.fileno())
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether a connection stands."""
+        return self._connection is not None
+
+    def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+
+    def _ready(self) -> Connection:
+        connection = self._connection
+        if connection is None:
+            connection = self._connect()
+            try:
+                connection.connect()
+            except (redis_errors.RedisError, OSError) as error:
+                connection.disconnect()
+                raise translate(error, sent=False) from error
+            self._connection = connection
+        return connection
+
+    def _attempt(self, calls: Sequence[Call], pending: list[int], replies: list[Any], again: bool) -> None:
+        # Leaves in `pending` what has no reply yet, so that only that is repeated.
+        while pending:
+            connection = self._ready()
+            unknown: list[int] = []
+            failure: AlsekError | None = None
+            buffer = b"".join([calls[index].packed(again=again) for index in pending])
+            batch = tuple(pending)
+            try:
+                connection.send_packed_command([buffer], check_health=False)
+                for index in batch:
+                    try:
+                        replies[index] = connection.read_response(disable_decoding=True)
+                    except redis_errors.ResponseError as error:
+                        if is_missing_script(error):
+                            unknown.append(index)
+                            continue
+                        failure = translate(error, sent=True)
+                        if isinstance(failure, BackendUnavailableError):
+                            unknown.append(index)
+                            continue
+                        failure.__cause__ = error
+                    pending.remove(index)
+            except (redis_errors.RedisError, OSError) as error:
+                self.close()
+                raise translate(error, sent=True) from error
+            if failure is not None:
+                if isinstance(failure, BackendUnavailableError):
+                    self.close()
+                raise failure
+            for source in {calls[index].script.source for index in unknown}:
+                self.command("SCRIPT", "LOAD", source)
+
+
+class LinkPool:
+    """Links that the callers of one process share, one caller at a time each.
+
+    Safe for threads; a forked child gets links of its own.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], most: int = _MOST_LINKS) -> None:
+        self._connect = connect
+        self._most = most
+        self._reset()
+
+    def execute(self, calls: Sequence[Call], *, patience: float = 0.0) -> list[Any]:
+        """Run calls on a free link; see `Link.execute`."""
+        with self._link() as link:
+            return link.execute(calls, patience=patience)
+
+    def command(self, *args: Argument) -> Any:
+        """Run a reading command on a free link; a connection that broke while it was idle is made anew."""
+        with self._link() as link:
+            try:
+                return link.command(*args)
+            except BackendUnavailableError:
+                return link.command(*args)
+
+    def close(self) -> None:
+        """Drop all connections that nobody uses at the moment."""
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _link(self) -> Iterator[Link]:
+        if self._pid != os.getpid():
+            self._reset()
+        with self._places:
+            try:
+                link = self._idle.pop()
+            except IndexError:
+                link = Link(self._connect)
+            try:
+                yield link
+            finally:
+                self._idle.append(link)
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._idle: list[Link] = []
+        self._places = threading.BoundedSemaphore(self._most)

@@ -1,0 +1,119 @@
+-- Shared by every verb (put in the place of `-- include: _prelude` when the script is loaded).
+--
+-- KEYS[1] is the partition's tag; behind it stand five keys for each queue: ready, delayed, leases, dead, wake.
+-- Record keys are derived from the tag: a claim learns the ids only while it runs.
+
+local tag = KEYS[1]
+local READY, DELAYED, LEASES, DEAD, WAKE = 0, 1, 2, 3, 4
+local EPOCH = 1577836800000
+
+-- Key of queue number `qi` (from 1).
+local function qkey(qi, which) return KEYS[2 + (qi - 1) * 5 + which] end
+
+local function qname(qi) return string.sub(KEYS[2 + (qi - 1) * 5], #tag + 3) end
+
+-- Redis' own clock in ms; read once per script.
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Wake one idle consumer; the list never holds more than one marker.
+local function wake(qi)
+  local key = qkey(qi, WAKE)
+  if redis.call('LLEN', key) == 0 then redis.call('RPUSH', key, '1') end
+end
+
+-- Put an id where it waits: ready now, or delayed until `due`. Returns the state letter.
+local function place(qi, id, priority, weight, now, delay)
+  if delay > 0 then
+    redis.call('ZADD', qkey(qi, DELAYED), now + delay, id)
+    if redis.call('ZRANGE', qkey(qi, DELAYED), 0, 0)[1] == id then wake(qi) end
+    return 'd'
+  end
+  redis.call('ZADD', qkey(qi, READY), priority * weight + (now - EPOCH), id)
+  wake(qi)
+  return 'r'
+end
+
+-- Tell a tracked message's status: stored and published; with an expiry only when it has ended.
+local function tell(qi, task, id, kept_ms, payload, ended)
+  if not kept_ms or payload == '' then return end
+  local stem = qname(qi) .. ':' .. task .. ':' .. id
+  if ended and kept_ms ~= '0' then
+    redis.call('SET', tag .. 'status:' .. stem, payload, 'PX', kept_ms)
+  else
+    redis.call('SET', tag .. 'status:' .. stem, payload)
+  end
+  redis.call('PUBLISH', 'channel:' .. stem, payload)
+end
+
+-- End a message among the dead letters, or for good when the queue keeps none (`dlq_ms` 0; -1 keeps for ever).
+-- The caller has taken the id out of its index. `letter` is the final state without dead letters.
+local function bury(qi, rec, id, task, kept_ms, reason, letter, now, dlq_ms, receipt_ms, payload)
+  if dlq_ms ~= 0 then
+    local expiry = dlq_ms < 0 and '+inf' or (now + dlq_ms)
+    redis.call('ZADD', qkey(qi, DEAD), expiry, id)
+    redis.call('HSET', rec, 's', 'x', 'a', reason, 'z', now)
+  else
+    redis.call('HSET', rec, 's', letter, 'a', reason, 'z', now)
+    redis.call('HDEL', rec, 'b')
+    redis.call('PEXPIRE', rec, receipt_ms)
+  end
+  tell(qi, task, id, kept_ms, payload, true)
+  redis.call('PUBLISH', tag .. 'done:' .. id, letter)
+end
+
+-- Compare a caller's token with the record. Returns the fields {s, t, T, k, a, p, d}, or nil and the code to answer.
+-- An empty token is the administrator's: it may act on any message that has not ended.
+local function guard(rec, token, repeated)
+  local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'a', 'p', 'd')
+  if h.err or not h[1] then return nil, -1 end
+  local state = h[1]
+  if token == '' then
+    if state == 'r' or state == 'd' or state == 'l' then return h end
+    if string.find(repeated, state, 1, true) then return nil, 2 end
+    return nil, -2
+  end
+  if h[2] ~= token then return nil, -2 end
+  if state == 'l' then return h end
+  if h[5] == 'revoked' then return nil, -3 end
+  if string.find(repeated, state, 1, true) then return nil, 2 end
+  return nil, -2
+end
+
+-- Take a live id out of the index that its state names.
+local function unindex(qi, id, state)
+  if state == 'l' then redis.call('ZREM', qkey(qi, LEASES), id)
+  elseif state == 'r' then redis.call('ZREM', qkey(qi, READY), id)
+  elseif state == 'd' then redis.call('ZREM', qkey(qi, DELAYED), id)
+  elseif state == 'x' then redis.call('ZREM', qkey(qi, DEAD), id) end
+end
+
+-- Create a record and put its id where it waits. The caller has checked that it is new.
+local function create(qi, rec, id, task, body, priority, delay, ttl, kept_ms, weight, now, payload)
+  local state = place(qi, id, tonumber(priority), weight, now, tonumber(delay))
+  redis.call('HSET', rec, 'b', body, 'T', task, 's', state)
+  if ttl ~= '' then redis.call('HSET', rec, 'x', now + ttl) end
+  if priority ~= '0' then redis.call('HSET', rec, 'p', priority) end
+  if kept_ms ~= '' then
+    redis.call('HSET', rec, 'k', kept_ms)
+    tell(qi, task, id, kept_ms, payload, false)
+  end
+end
+
+-- Note that a worker spoke. After a silence longer than `gap_ms` (Redis was away, or no worker was) nobody's lease
+-- is recovered for one lease: live workers get the time to renew first. Returns the end of the grace.
+local function tick(now, lease_ms, gap_ms)
+  local key = tag .. 'meta'
+  local meta = redis.call('HMGET', key, 'clock', 'grace')
+  local last = tonumber(meta[1] or now)
+  local grace = tonumber(meta[2] or 0)
+  if now - last > gap_ms or last - now > gap_ms then
+    grace = now + lease_ms
+    redis.call('HSET', key, 'clock', now, 'grace', grace)
+  elseif now ~= last or not meta[1] then
+    redis.call('HSET', key, 'clock', now)
+  end
+  return grace
+end

@@ -1,0 +1,28 @@
+#!lua flags=allow-oom
+-- Take a message out of the world's way: a waiting one never runs, a running one is fenced off and its worker told.
+--
+-- ARGV  1 uuid   2 "1" to leave a running one alone   3 dlq ms   4 receipt ms   5 exception details
+--       6 status FAILED   7 prefix of the workers' channels
+--
+-- Returns  1 revoked while waiting,  4 revoked while leased,  2 revoked earlier,  0 left running,  -1 no such message,
+--          -2 ended otherwise
+-- include: _prelude
+
+local id = ARGV[1]
+local rec = tag .. 'm:' .. id
+local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'a')
+if h.err or not h[1] then return -1 end
+local state = h[1]
+if state ~= 'r' and state ~= 'd' and state ~= 'l' then
+  return h[5] == 'revoked' and 2 or -2
+end
+if state == 'l' and ARGV[2] == '1' then return 0 end
+unindex(1, id, state)
+redis.call('HSET', rec, 'e', ARGV[5])
+bury(1, rec, id, h[3], h[4], 'revoked', 'V', clock(), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6])
+if state == 'l' then
+  local worker = string.match(h[2], '^[^.]+')
+  redis.call('PUBLISH', ARGV[7] .. worker, 'revoke ' .. id)
+  return 4
+end
+return 1

@@ -1,0 +1,293 @@
+"""Builds the calls of the verbs and reads their replies; touches no socket.
+
+A sync link, an asyncio link and the tests' model all run the same calls. One instance knows the key names and the
+policy (leases, dead letters, aging) of one broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from alsek.defaults import DEFAULT_LEASE_MS, DEFAULT_MAX_DELIVERIES, DEFAULT_RECEIPT_MS, DEFAULT_TTL
+from alsek.storage.backends.redis.link import Argument, Call
+from alsek.storage.backends.redis.scripts import script
+from alsek.storage.keys import PRIORITY_WEIGHT, Keys
+
+#: Messages in one call of a script: keeps every script below a few milliseconds.
+MOST_IN_A_CALL: Final = 500
+
+#: Dead letters that never expire.
+FOR_EVER: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a broker decides for all its messages.
+
+    Attributes:
+        dlq_ms: How long dead letters are kept; 0: there are none; -1: for ever.
+        lease_ms: How long a claim holds without a renewal.
+        max_deliveries: Claims that a message may use up by killing its workers.
+        receipt_ms: How long an ended message is remembered, so that a repeated call is recognised.
+        aging_ms: Time that weighs as much as one level of priority; `None`: priority always wins.
+    """
+
+    dlq_ms: int = DEFAULT_TTL
+    lease_ms: int = DEFAULT_LEASE_MS
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
+    receipt_ms: int = DEFAULT_RECEIPT_MS
+    aging_ms: int | None = None
+
+    @property
+    def weight(self) -> int:
+        """How much one level of priority weighs in the score of a ready message."""
+        return PRIORITY_WEIGHT if self.aging_ms is None else self.aging_ms
+
+    @property
+    def silence_ms(self) -> int:
+        """Silence of all workers that reads as an outage: three renewals missed."""
+        return self.lease_ms
+
+
+class NewMessage(NamedTuple):
+    """A message on its way in; times in ms, `None` for never / untracked."""
+
+    uuid: str
+    task_name: str
+    body: bytes
+    priority: int = 0
+    delay_ms: int = 0
+    ttl_ms: int | None = None
+    kept_status_ms: int | None = None
+
+    def arguments(self) -> tuple[Argument, ...]:
+        """Give the seven arguments that the scripts expect."""
+        ttl: Argument = "" if self.ttl_ms is None else self.ttl_ms
+        kept: Argument = "" if self.kept_status_ms is None else self.kept_status_ms
+        return (self.uuid, self.task_name, self.body, self.priority, self.delay_ms, ttl, kept)
+
+
+class Held(NamedTuple):
+    """A lease as its holder names it."""
+
+    queue: str
+    uuid: str
+    token: str
+
+
+class StoredResult(NamedTuple):
+    """A result to be stored with an ack; the keys are given without their tag."""
+
+    key: str
+    text: bytes | str
+    ttl_ms: int
+    kids_key: str = ""
+
+
+class Ack(NamedTuple):
+    """One finished message."""
+
+    held: Held
+    result: StoredResult | None = None
+    callback: tuple[str, NewMessage] | None = None
+
+
+class Claimed(NamedTuple):
+    """One message as a claim hands it out."""
+
+    queue: str
+    uuid: str
+    task_name: str
+    body: bytes
+    priority: int
+    retries: int
+    deliveries: int
+    fence: int
+    error: bytes
+
+
+class Hand(NamedTuple):
+    """What a claim brought: messages, and when to look again (ms; `None`: nothing is due)."""
+
+    now_ms: int
+    next_ms: int | None
+    offsets: list[int]
+    messages: list[Claimed]
+
+
+class Interest(NamedTuple):
+    """A queue to claim from; `tasks` narrows it, `offset` is where the last look at a narrowed queue ended."""
+
+    queue: str
+    tasks: tuple[str, ...] = ()
+    offset: int = 0
+
+
+class Verbs:
+    """The verbs of one namespace under one policy.
+
+    Args:
+        keys: Names of the keys.
+        policy: See `Policy`.
+        statuses: Text of each engine-driven status, by name (as the trackers' serializer writes it).
+        crash_error, expiry_error, revocation_error: Details stored with messages that die without an exception.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        policy: Policy,
+        statuses: dict[str, bytes],
+        crash_error: bytes,
+        expiry_error: bytes,
+        revocation_error: bytes,
+    ) -> None:
+        self.keys = keys
+        self.policy = policy
+        self._statuses = statuses
+        self._crash_error = crash_error
+        self._expiry_error = expiry_error
+        self._revocation_error = revocation_error
+
+    def submit(self, partition: int, queue: str, messages: Iterable[NewMessage], *, again: bool = False) -> Call:
+        """Store new messages of one queue. Reply: a code for each."""
+        args: list[Argument] = [self.policy.weight, "1" if again else "0", self._statuses["SUBMITTED"]]
+        for message in messages:
+            args += message.arguments()
+        return Call(script("submit"), self._keys(partition, (queue,)), args, again=1)
+
+    def claim(self, partition: int, interests: Sequence[Interest], token: str, consumer: str, want: int) -> Call:
+        """Lease up to `want` messages to `token`. Reply: see `read_claim`."""
+        policy = self.policy
+        status = self._statuses
+        args: list[Argument] = [
+            token, want, policy.lease_ms, policy.max_deliveries, policy.weight, policy.dlq_ms, policy.silence_ms, "0",
+            consumer, policy.receipt_ms, status["RUNNING"], status["FAILED"], status["EXPIRED"],
+            self._crash_error, self._expiry_error,
+        ]  # fmt: skip
+        for interest in interests:
+            args += (interest.offset, len(interest.tasks), *interest.tasks)
+        return Call(script("claim"), self._keys(partition, [i.queue for i in interests]), args, again=7)
+
+    @staticmethod
+    def read_claim(reply: list[bytes | int], interests: Sequence[Interest]) -> Hand:
+        """Read the reply of `claim`."""
+        messages = [
+            Claimed(
+                interests[int(reply[i]) - 1].queue,
+                _text(reply[i + 1]),
+                _text(reply[i + 2]),
+                _bytes(reply[i + 3]),
+                int(reply[i + 4]),
+                int(reply[i + 5]),
+                int(reply[i + 6]),
+                int(reply[i + 7]),
+                _bytes(reply[i + 8]),
+            )
+            for i in range(3, len(reply), 9)
+        ]
+        next_ms = int(reply[1])
+        return Hand(
+            int(reply[0]), None if next_ms < 0 else next_ms, [int(o) for o in _text(reply[2]).split()], messages
+        )
+
+    def renew(self, partition: int, queues: Sequence[str], leases: Iterable[Held]) -> Call:
+        """Extend leases. Reply: a code for each."""
+        number = {queue: i for i, queue in enumerate(queues, 1)}
+        args: list[Argument] = [self.policy.lease_ms, self.policy.silence_ms]
+        for held in leases:
+            args += (number[held.queue], held.uuid, held.token)
+        return Call(script("renew"), self._keys(partition, queues), args)
+
+    def ack(self, partition: int, acks: Sequence[Ack]) -> Call:
+        """End finished messages. Reply: a code for each."""
+        policy = self.policy
+        queues: dict[str, int] = {}
+        args: list[Argument] = [
+            policy.receipt_ms, policy.weight, self._statuses["SUCCEEDED"], self._statuses["SUBMITTED"]
+        ]  # fmt: skip
+        for held, result, callback in acks:
+            qi = queues.setdefault(held.queue, len(queues) + 1)
+            args += (qi, held.uuid, held.token, (result is not None) + 2 * (callback is not None))
+            if result is not None:
+                args += result
+            if callback is not None:
+                queue, new = callback
+                args += (queues.setdefault(queue, len(queues) + 1), *new.arguments())
+        return Call(script("ack"), self._keys(partition, queues), args)
+
+    def retry(self, partition: int, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> Call:
+        """Put a failed message back. Reply: a code."""
+        args = (held.uuid, held.token, delay_ms, self.policy.weight, error, body, self._statuses["RETRYING"])
+        return Call(script("retry"), self._keys(partition, (held.queue,)), args)
+
+    def fail(self, partition: int, held: Held, reason: str, error: bytes, body: bytes = b"") -> Call:
+        """Move a message to the dead letters. Reply: a code."""
+        policy = self.policy
+        args = (
+            held.uuid, held.token, reason, error, policy.dlq_ms, policy.receipt_ms, body, self._statuses["FAILED"],
+        )  # fmt: skip
+        return Call(script("fail"), self._keys(partition, (held.queue,)), args)
+
+    def release(
+        self,
+        partition: int,
+        leases: Sequence[Held],
+        *,
+        counts: bool = False,
+        delay_ms: int = 0,
+        reason: str = "crash_loop",
+        error: bytes | None = None,
+    ) -> Call:
+        """Give messages back; `counts` keeps the delivery on their account. Reply: a code for each."""
+        policy = self.policy
+        status = self._statuses
+        if error is None:
+            error = self._crash_error if counts else b""
+        args: list[Argument] = [
+            policy.weight, "1" if counts else "0", delay_ms, policy.max_deliveries, policy.dlq_ms, policy.receipt_ms,
+            status["SUBMITTED"], status["FAILED"], reason, error,
+        ]  # fmt: skip
+        queues: dict[str, int] = {}
+        for held in leases:
+            args += (queues.setdefault(held.queue, len(queues) + 1), held.uuid, held.token)
+        return Call(script("release"), self._keys(partition, queues), args)
+
+    def revoke(self, partition: int, queue: str, uuid: str, *, skip_if_running: bool = False) -> Call:
+        """End a message as revoked. Reply: a code."""
+        policy = self.policy
+        args = (
+            uuid, "1" if skip_if_running else "0", policy.dlq_ms, policy.receipt_ms, self._revocation_error,
+            self._statuses["FAILED"], self.keys.worker_channel(""),
+        )  # fmt: skip
+        return Call(script("revoke"), self._keys(partition, (queue,)), args)
+
+    def remove(self, partition: int, queue: str, uuid: str) -> Call:
+        """Delete a message. Reply: a code."""
+        return Call(script("remove"), self._keys(partition, (queue,)), (uuid,))
+
+    def update(self, partition: int, held: Held, body: bytes, priority: int, retries: int, error: bytes) -> Call:
+        """Write a message's fields back in place. Reply: a code."""
+        args = (held.uuid, held.token, body, priority, retries, error, self.policy.weight)
+        return Call(script("update"), self._keys(partition, (held.queue,)), args)
+
+    def replay(self, partition: int, queue: str, uuid: str) -> Call:
+        """Make a dead letter ready again. Reply: a code."""
+        args = (uuid, self.policy.weight, self._statuses["SUBMITTED"])
+        return Call(script("replay"), self._keys(partition, (queue,)), args)
+
+    def _keys(self, partition: int, queues: Iterable[str]) -> list[str]:
+        keys = [self.keys.tag(partition)]
+        for queue in queues:
+            keys += self.keys.of_queue(queue, partition)
+        return keys
+
+
+def _text(value: bytes | int) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _bytes(value: bytes | int) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()

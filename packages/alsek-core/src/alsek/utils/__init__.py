@@ -1,0 +1,1 @@
+"""Upstream's documented import paths; each module here is a door to where the thing lives."""

@@ -1,0 +1,53 @@
+"""One run of one message in one worker: who may settle it, and what interrupted it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from alsek.core.message import Message
+from alsek.core.settlement import Settlement
+
+if TYPE_CHECKING:
+    from alsek_worker.execution import Recipe
+
+
+class Attempt:
+    """A claimed message on its way through a child.
+
+    Attributes:
+        message: What is run.
+        recipe: How; `None` while nobody knows the task.
+        slot: Its place in the ledger.
+        started: Monotonic seconds; 0 while it waits.
+        ended: Monotonic seconds.
+        deadline: Monotonic seconds at which its timeout is over.
+        interruption: The class of exception that was asked to end it, if any.
+        settlement: What is to become of it, once that is known; `None` when there is nothing (left) to settle.
+    """
+
+    __slots__ = ("_ticket", "deadline", "ended", "interruption", "message", "recipe", "settlement", "slot", "started")
+
+    def __init__(self, message: Message, recipe: Recipe | None, slot: int) -> None:
+        self.message = message
+        self.recipe = recipe
+        self.slot = slot
+        self.started = 0.0
+        self.ended = 0.0
+        self.deadline = math.inf
+        self.interruption: type[BaseException] | None = None
+        self.settlement: Settlement | None = None
+        self._ticket = [None]
+
+    def win(self) -> bool:
+        """Take the right to settle; only the first of all threads that ask gets it."""
+        try:
+            self._ticket.pop()  # atomic under the GIL
+        except IndexError:
+            return False
+        return True
+
+    @property
+    def decided(self) -> bool:
+        """Whether somebody has taken the right to settle."""
+        return not self._ticket

@@ -1,0 +1,320 @@
+"""The one place where user code runs: a message goes through begin → run → settle, whatever it raises."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from alsek.core.broker import Broker
+from alsek.core.envelope import pack_error
+from alsek.core.message import Message
+from alsek.core.settlement import Failed, Released, Retried, Settlement, Succeeded
+from alsek.core.status.types import TaskStatus
+from alsek.core.task import Task
+from alsek.exceptions import BackendUnavailableError, LeaseLostError, RevokedError, TerminationError, UnknownTaskError
+from alsek.logging import current_message
+from alsek.storage.backends.redis.scripts import Code
+from alsek.storage.backends.redis.verbs import NewMessage, StoredResult
+from alsek.utils.parsing import parse_exception
+from alsek_worker.attempt import Attempt
+
+#: The names that upstream's log lines carry: programs and eyes are used to them.
+log = logging.getLogger("alsek.core.futures")
+
+#: Pause between two attempts to settle alone while Redis is away, seconds.
+_PAUSE_S: Final = 0.5
+
+
+class Recipe(NamedTuple):
+    """What of a task a worker has to do; what was not overridden is not called."""
+
+    task: Task
+    call: Callable[[Message], Any] | None
+    pre_op: Callable[[Message], Any] | None
+    post_op: Callable[[Message, Any], Any] | None
+    alone: bool
+    native_result: bool
+    kept_status_ms: int | None
+
+    @classmethod
+    def of(cls, task: Task) -> Recipe:
+        """Look once at what a task overrides."""
+        kind = type(task)
+        plain = kind.execute is Task.execute and kind.op is Task.op and not task.takes_message
+        native_status = task.tracks_natively
+        store, tracker = task.result_store, task.status_tracker
+        return cls(
+            task=task,
+            call=None if plain else task.execute,
+            pre_op=None if kind.pre_op is Task.pre_op else task.pre_op,
+            post_op=None if kind.post_op is Task.post_op else task.post_op,
+            # These have something to do after the message is settled, and must know how that went.
+            alone=kind.on_success is not Task.on_success or (tracker is not None and not native_status),
+            native_result=store is not None and store.is_engine_native(task.broker.backend),
+            kept_status_ms=(tracker.ttl or 0) if tracker is not None and native_status else None,
+        )
+
+
+class Execution:
+    """Runs messages and decides what becomes of them.
+
+    Args:
+        tasks: By name.
+        broker: Settles what has to be settled alone.
+        unknown_task_delay_ms: How long a message of an unknown task is left for a newer worker.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], broker: Broker, unknown_task_delay_ms: int = 30_000) -> None:
+        self._recipes = {name: Recipe.of(task) for name, task in tasks.items()}
+        self._broker = broker
+        self._unknown_task_delay_ms = unknown_task_delay_ms
+
+    def recipe(self, message: Message) -> Recipe | None:
+        """Give the recipe of a message's task, if this worker knows it."""
+        return self._recipes.get(message.task_name)
+
+    # -- run -----------------------------------------------------------------------------------------------------
+
+    def run(self, attempt: Attempt) -> None:
+        """Run an attempt in this thread, and leave its settlement in it."""
+        message, recipe = attempt.message, attempt.recipe
+        if recipe is None:
+            self._refuse(attempt)
+            return
+        bound = current_message.set(message)
+        try:
+            self._received(message, recipe)
+            if recipe.pre_op is not None:
+                recipe.pre_op(message)
+            if recipe.call is None:
+                result = recipe.task.function(*message.args, **message.kwargs)
+            else:
+                result = recipe.call(message)
+            if recipe.post_op is not None:
+                message.exception_details = None
+                recipe.post_op(message, result)
+            if attempt.win():
+                self._succeed(attempt, recipe, result)
+            elif attempt.interruption is RevokedError:
+                self._hook(recipe.task.on_revocation, message, None, result)
+        except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit included)
+            self._end_badly(attempt, recipe, error)
+        finally:
+            current_message.reset(bound)
+
+    async def run_async(self, attempt: Attempt) -> None:
+        """Run an attempt as a coroutine, and leave its settlement in it."""
+        message, recipe = attempt.message, attempt.recipe
+        if recipe is None:
+            self._refuse(attempt)
+            return
+        current_message.set(message)  # the asyncio task has a context of its own
+        try:
+            self._received(message, recipe)
+            if recipe.pre_op is not None and inspect.isawaitable(made := recipe.pre_op(message)):
+                await made
+            if recipe.call is None:
+                result = await recipe.task.function(*message.args, **message.kwargs)
+            else:
+                result = recipe.call(message)
+                if inspect.isawaitable(result):
+                    result = await result
+            if recipe.post_op is not None:
+                message.exception_details = None
+                if inspect.isawaitable(made := recipe.post_op(message, result)):
+                    await made
+            if attempt.win():
+                self._succeed(attempt, recipe, result)
+            elif attempt.interruption is RevokedError:
+                self._hook(recipe.task.on_revocation, message, None, result)
+        except BaseException as error:  # noqa: BLE001  (as above; CancelledError is how we interrupt)
+            if attempt.interruption is not None:
+                error = attempt.interruption(_reason(attempt)).with_traceback(error.__traceback__)
+            self._end_badly(attempt, recipe, error)
+
+    # -- settle --------------------------------------------------------------------------------------------------
+
+    def give_up(self, attempt: Attempt) -> None:
+        """Settle an attempt that does not end by itself at its deadline; its late end will change nothing."""
+        if attempt.recipe is not None and attempt.win():
+            self._fail(attempt, attempt.recipe, TimeoutError(_reason(attempt)))
+
+    def settle_failure(self, message: Message, error: BaseException) -> None:
+        """Let a message that somebody else ran (a child that is dead now) fail: hooks, then retry or dead letters."""
+        recipe = self.recipe(message)
+        attempt = Attempt(message, recipe, -1)
+        if recipe is not None and attempt.win():
+            self._fail(attempt, recipe, error)
+        else:
+            attempt.settlement = Failed(message, "failed", pack_error(parse_exception(error)))
+        if attempt.settlement is not None:
+            self._broker.settle([attempt.settlement])
+
+    def revoked(self, message: Message) -> None:
+        """Run the hooks of a message that was revoked while a child ran it that is dead now."""
+        recipe = self.recipe(message)
+        if recipe is not None:
+            self._hooks_of_revocation(recipe.task, message)
+
+    def _received(self, message: Message, recipe: Recipe) -> None:
+        if log.isEnabledFor(logging.INFO):
+            log.info("Received %s...", message.summary)
+        if recipe.alone and recipe.kept_status_ms is None and recipe.task.status_tracker is not None:
+            recipe.task.update_status(message, TaskStatus.RUNNING)
+
+    def _succeed(self, attempt: Attempt, recipe: Recipe, result: Any) -> None:
+        message, task = attempt.message, recipe.task
+        try:
+            message.exception_details = None
+            stored, callback = None, None
+            store = task.result_store
+            if store is not None:
+                if recipe.native_result:
+                    stored = StoredResult(*store.wire(message, result))
+                else:
+                    store.set(message, result, nx=False)
+            if message.callback_message_data is not None and task.do_callback(message, result):
+                callback = self._callback(message, recipe, result)
+        except BaseException as error:  # noqa: BLE001  (a result that cannot be stored, a hook that fails)
+            self._fail(attempt, recipe, error)
+            return
+        if log.isEnabledFor(logging.INFO):
+            log.info("Successfully processed %s.", message.summary)
+        settlement = Succeeded(message, stored, callback)
+        if recipe.alone:
+            if self._settle_alone(settlement):
+                self._tell(recipe, message, TaskStatus.SUCCEEDED)
+                self._hook(task.on_success, message, result)
+        else:
+            attempt.settlement = settlement
+
+    def _callback(self, message: Message, recipe: Recipe, result: Any) -> tuple[str, NewMessage] | None:
+        child = Message(**message.callback_message_data)
+        child.update(
+            previous_result=result,
+            previous_message_uuid=message.uuid,
+            progenitor_uuid=message.progenitor_uuid or message.uuid,
+        )
+        known = self._recipes.get(child.task_name)
+        kept = known.kept_status_ms if known is not None else recipe.kept_status_ms
+        if known is not None and known.task.status_tracker is not None and known.kept_status_ms is None:
+            known.task.update_status(child, TaskStatus.SUBMITTED)
+        keys = self._broker.keys
+        if keys.partition(child.uuid) == keys.partition(message.uuid):
+            return child.queue, self._broker.new_message(child, None, kept)
+        # Another partition cannot be written in the same step. Submitted first, and only once: its uuid is fixed.
+        self._broker.ensure(child, kept_status_ms=kept)
+        return None
+
+    def _end_badly(self, attempt: Attempt, recipe: Recipe, error: BaseException) -> None:
+        message, interruption = attempt.message, attempt.interruption
+        if interruption is RevokedError:
+            attempt.win()
+            self._hooks_of_revocation(recipe.task, message)
+        elif interruption is LeaseLostError:
+            attempt.win()
+            log.warning("%s was interrupted: its lease is lost, another worker may have it.", message.summary)
+        elif interruption is TerminationError:
+            if attempt.win():
+                attempt.settlement = Released(message)
+        elif attempt.win():
+            self._fail(attempt, recipe, error)
+
+    def _fail(self, attempt: Attempt, recipe: Recipe, error: BaseException) -> None:
+        message, task = attempt.message, recipe.task
+        log.error("Error processing %s.", message.summary, exc_info=error)
+        message.exception_details = parse_exception(error)
+        if recipe.post_op is not None:
+            self._hook(recipe.post_op, message, None)
+        again = False
+        try:
+            again = task.do_retry(message, error)  # type: ignore[arg-type]
+        except BaseException as broken:
+            log.critical("Error encountered with `do_retry()`: the message is not tried again.", exc_info=broken)
+        settlement: Settlement
+        if again:
+            self._hook(task.on_retry, message, error)
+            retry = message.clone().increment_retries()
+            delay = retry.get_backoff_duration()
+            log.info("Retrying %s in %s ms...", message.summary, format(delay, ","))
+            details = pack_error(message.exception_details)
+            settlement = Retried(message, delay, details, self._body(retry))
+        else:
+            log.error("Retries exhausted for %s.", message.summary)
+            self._hook(task.on_failure, message, error)
+            details = pack_error(message.exception_details)
+            settlement = Failed(message, "failed", details, self._body(message))
+        if recipe.alone:
+            if self._settle_alone(settlement):
+                self._tell(recipe, message, TaskStatus.RETRYING if again else TaskStatus.FAILED)
+        else:
+            attempt.settlement = settlement
+
+    def _body(self, message: Message) -> bytes:
+        try:
+            return self._broker.pack(message)
+        except (ValueError, TypeError):
+            # User code put something into the message that cannot be stored: what was submitted stays.
+            log.exception("The changes that the task made to %s cannot be stored.", message.summary)
+            return b""
+
+    def _refuse(self, attempt: Attempt) -> None:
+        message = attempt.message
+        if attempt.win():
+            log.warning(
+                "No task %r here: %s is left for a worker that knows it.", message.task_name, message.summary
+            )
+            error = UnknownTaskError(f"no worker that took the message knows the task {message.task_name!r}")
+            attempt.settlement = Released(
+                message,
+                counts=True,
+                delay_ms=self._unknown_task_delay_ms,
+                reason="unknown_task",
+                error=pack_error(parse_exception(error)),
+            )
+
+    def _settle_alone(self, settlement: Settlement) -> bool:
+        while True:
+            try:
+                code = self._broker.settle([settlement])[0]
+            except BackendUnavailableError as error:
+                log.warning("Redis is away, %s is settled later: %s", settlement.message.summary, error)
+                time.sleep(_PAUSE_S)
+                continue
+            if not code.accepted:
+                warn_refused(settlement, code)
+            return code.accepted
+
+    def _tell(self, recipe: Recipe, message: Message, status: TaskStatus) -> None:
+        if recipe.kept_status_ms is None:
+            self._hook(recipe.task.update_status, message, status)
+
+    def _hooks_of_revocation(self, task: Task, message: Message) -> None:
+        error = RevokedError("Task Revoked")
+        log.info("Evicting '%s' due to task revocation...", message.summary)
+        message.exception_details = parse_exception(error)
+        self._hook(task.on_revocation, message, error, None)
+        self._hook(task.on_failure, message, error)
+
+    @staticmethod
+    def _hook(hook: Callable[..., Any], *args: Any) -> None:
+        try:
+            hook(*args)
+        except BaseException as error:
+            name = getattr(hook, "__name__", repr(hook))
+            log.critical("Error encountered with `%s()`.", name, exc_info=error)
+
+
+def warn_refused(settlement: Settlement, code: Code) -> None:
+    """Say that a settlement came too late."""
+    verb = type(settlement).__name__.lower()
+    log.warning("%s: too late for %s (%s); nothing was changed.", settlement.message.summary, verb, code.name.lower())
+
+
+def _reason(attempt: Attempt) -> str:
+    if attempt.interruption is None or attempt.interruption is TimeoutError:
+        return f"not finished within its timeout of {attempt.message.timeout:,} ms"
+    return "Task Revoked" if attempt.interruption is RevokedError else "interrupted"

@@ -1,0 +1,355 @@
+"""Keeps the slots of a child busy: one thread that claims, settles and sleeps, and never runs user code.
+
+What finished meanwhile and what is wanted next share one write, so a busy child costs one round trip for many messages,
+and an idle one none. Executors hand in what they finished with `finish`; that never blocks.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from random import random
+from typing import Final, Protocol
+
+from alsek.core.consumer import Consumer
+from alsek.core.message import Message
+from alsek.core.settlement import Released, Settlement, Succeeded
+from alsek.exceptions import (
+    BackendError,
+    BackendUnavailableError,
+    LeaseLostError,
+    RevokedError,
+    TerminationError,
+)
+from alsek_worker.attempt import Attempt
+from alsek_worker.control import Control, Order
+from alsek_worker.execution import Execution, warn_refused
+from alsek_worker.ledger import Ledger
+from alsek_worker.settings import Settings
+
+log = logging.getLogger("alsek.core.broker")
+
+#: Most messages taken ahead of need; a bigger batch is no faster (`performance.md` of the design: 100 to 250 saturate).
+_MOST_AHEAD: Final = 400
+
+#: No message is taken to run quicker than this, seconds: what is around it costs as much.
+_QUICKEST_S: Final = 20e-6
+
+#: What was taken ahead and not started for so long goes back to the queue, seconds.
+_STALE_S: Final = 0.25
+
+#: Weight of the newest batch in the mean duration.
+_NEWEST: Final = 0.3
+
+_LONGEST_NAP_S: Final = 5.0
+_LONGEST_PAUSE_S: Final = 1.0
+
+
+class Slots(Protocol):
+    """What an intake needs of a pool."""
+
+    def deliver(self, attempts: list[Attempt]) -> None:
+        """Take messages to be run; returns at once."""
+
+    def take_back(self) -> list[Attempt]:
+        """Give back everything that has not been started."""
+
+    def overdue(self, now: float) -> float:
+        """Interrupt what is past its deadline; returns when to look again (monotonic seconds)."""
+
+    def interrupt(self, attempt: Attempt, error: type[BaseException]) -> None:
+        """Ask a running attempt to end."""
+
+
+class Intake:
+    """The claim, settle and sleep loop of one child.
+
+    Args:
+        consumer: Claims and settles.
+        execution: Knows the tasks.
+        slots: The pool.
+        ledger: Where the supervisor reads what is held.
+        control: Line to the supervisor.
+        settings: Of this child.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        execution: Execution,
+        slots: Slots,
+        ledger: Ledger,
+        control: Control,
+        settings: Settings,
+    ) -> None:
+        self._consumer = consumer
+        self._execution = execution
+        self._slots = slots
+        self._ledger = ledger
+        self._control = control
+        self._settings = settings
+        self._queue_index = {queue: i for i, queue in enumerate(settings.queues)}
+        self._done: deque[Attempt] = deque()
+        self._unsettled: list[Attempt] = []
+        self._held: dict[str, Attempt] = {}
+        self._orders: deque[Order] = deque()
+        self._mean_s: float | None = None
+        self._accepting = True
+        self._resting = False
+        self._rest_until = 0.0
+        self._pause_s = 0.0
+        self._finished = 0
+        self._napping = False
+        self._bell, self._ear = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ear.setblocking(False)
+        self._told_full = 0.0
+        #: When an executor last started a message (monotonic seconds).
+        self.last_start = 0.0
+        #: When deadlines are looked at next; an executor that starts a sooner one calls `look_sooner`.
+        self.next_look = math.inf
+
+    # -- for executors and the control thread --------------------------------------------------------------------
+
+    def begin(self, attempt: Attempt) -> bool:
+        """Note that an attempt starts now.
+
+        Returns:
+            `False` when it was revoked or lost while it waited: it is finished then, and must not run.
+        """
+        if attempt.decided:
+            self.finish(attempt)
+            return False
+        now = time.monotonic()
+        attempt.started = self.last_start = now
+        attempt.deadline = deadline = now + attempt.message.timeout / 1000
+        if self._ledger.start(attempt.slot, int(now * 1000), int(deadline * 1000)):
+            self._control.tell("look")
+        if deadline < self.next_look:
+            self.next_look = deadline
+            self.ring()
+        return True
+
+    def finish(self, attempt: Attempt) -> None:
+        """Hand in an attempt that is over; its settlement, if it has one, is sent soon."""
+        attempt.ended = time.monotonic()
+        self._done.append(attempt)
+        if self._napping:
+            self.ring()
+
+    def obey(self, order: Order) -> None:
+        """Take an order of the supervisor (from the control thread)."""
+        self._orders.append(order)
+        self.ring()
+
+    def ring(self) -> None:
+        """Wake the intake."""
+        self._napping = False
+        try:
+            self._bell.send(b"!")
+        except BlockingIOError:
+            pass  # it rings already
+
+    def retire(self, why: str) -> None:
+        """Take no new work, finish what is held, and have the supervisor replace this child."""
+        if self._accepting:
+            self._control.tell("retire", why)
+            self._orders.append(("drain",))
+            self.ring()
+
+    @property
+    def in_hand(self) -> int:
+        """Messages claimed and not settled."""
+        return len(self._held)
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Claim and settle until an order or a limit ends it and nothing is held any more."""
+        while self._accepting or self._held or self._done:
+            now = time.monotonic()
+            self._ledger.tick_ms = int(now * 1000)
+            while self._orders:
+                self._carry_out(self._orders.popleft())
+            if now >= self.next_look:
+                self.next_look = math.inf
+                self.next_look = min(self.next_look, self._slots.overdue(now))
+            self._send_back_stale(now)
+            self._unsettled += self._collect()
+            try:
+                self._exchange()
+                self._pause_s = 0.0
+            except BackendUnavailableError as error:
+                self._endure(error)
+            except BackendError as error:
+                log.error("Redis refused what it never should: %s", error)
+                self._pause_s = _LONGEST_PAUSE_S
+            self._nap()
+        self._consumer.close()
+
+    def _collect(self) -> list[Attempt]:
+        finished: list[Attempt] = []
+        total, timed = 0.0, 0
+        while self._done:
+            attempt = self._done.popleft()
+            if attempt.started and attempt.ended:
+                total += attempt.ended - attempt.started
+                timed += 1
+            if attempt.settlement is None:
+                self._let_go(attempt)
+            else:
+                finished.append(attempt)
+        if timed:
+            mean = total / timed
+            self._mean_s = mean if self._mean_s is None else self._mean_s + _NEWEST * (mean - self._mean_s)
+        return finished
+
+    def _exchange(self) -> None:
+        want = 0 if self._resting or not self._accepting else self._room()
+        if not self._unsettled and want <= 0:
+            return
+        sent = self._unsettled
+        settlements: list[Settlement] = [a.settlement for a in sent if a.settlement is not None]
+        talkative = log.isEnabledFor(logging.INFO)
+        if talkative:
+            for settlement in settlements:
+                if isinstance(settlement, Succeeded):
+                    log.info("Removing %s...", settlement.message.summary)
+        codes, messages = self._consumer.exchange(settlements, max(0, want))
+        self._unsettled = []
+        for attempt, settlement, code in zip(sent, settlements, codes, strict=True):
+            if not code.accepted:
+                warn_refused(settlement, code)
+            elif talkative and isinstance(settlement, Succeeded):
+                log.info("Removed %s.", settlement.message.summary)
+            self._let_go(attempt)
+        if messages:
+            self._slots.deliver([self._hold(message) for message in messages])
+        if want > 0:
+            self._note_pressure(full=len(messages) >= want)
+            if len(messages) < want:
+                self._consumer.fall_asleep()
+                self._resting = True
+                self._rest_until = time.monotonic() + 2 * _LONGEST_NAP_S
+
+    def _hold(self, message: Message) -> Attempt:
+        lease = message.lease
+        assert lease is not None
+        slot = self._ledger.hold(message.uuid, lease.token, self._queue_index.get(message.queue, 0))
+        attempt = Attempt(message, self._execution.recipe(message), slot)
+        self._held[message.uuid] = attempt
+        return attempt
+
+    def _let_go(self, attempt: Attempt) -> None:
+        # Once only: what was settled without its executor comes a second time when that ends after all, and by then
+        # the same uuid may be here again under a newer lease.
+        if self._held.get(attempt.message.uuid) is not attempt:
+            return
+        del self._held[attempt.message.uuid]
+        self._ledger.free(attempt.slot)
+        self._finished += 1
+        self._ledger.done = self._finished
+        limit = self._settings.max_tasks_per_child
+        if limit is not None and self._finished >= limit:
+            self.retire(f"it ran {limit} tasks")
+
+    def _room(self) -> int:
+        slots = self._settings.concurrency
+        ahead = 0
+        if self._mean_s is not None:
+            window = self._settings.prefetch_window_ms / 1000
+            ahead = min(_MOST_AHEAD, int(slots * window / max(self._mean_s, _QUICKEST_S)))
+        return min(slots + ahead - len(self._held), self._ledger.vacant)
+
+    def _note_pressure(self, *, full: bool) -> None:
+        now = time.monotonic()
+        if not full:
+            self._ledger.full_since_ms = 0
+        elif now - self._told_full > 1:
+            self._told_full = now
+            self._ledger.full_since_ms = self._ledger.full_since_ms or int(now * 1000)
+            self._control.tell("full")
+
+    def _send_back_stale(self, now: float) -> None:
+        # A long task must not hold its neighbours' messages: what was taken ahead and cannot start goes back.
+        if len(self._held) > self._settings.concurrency and now - self.last_start > _STALE_S and self.last_start:
+            if self._give_back(self._slots.take_back()):
+                self._mean_s = _STALE_S if self._mean_s is None else max(self._mean_s, _STALE_S)
+
+    def _give_back(self, attempts: Sequence[Attempt]) -> bool:
+        for attempt in attempts:
+            if attempt.win():
+                attempt.settlement = Released(attempt.message)
+            self._done.append(attempt)
+        return bool(attempts)
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, order: Order) -> None:
+        match order:
+            case ("drain",):
+                self._accepting = False
+                self._give_back(self._slots.take_back())
+            case ("stop", *_):
+                self._accepting = False
+                self._give_back(self._slots.take_back())
+                for attempt in list(self._held.values()):
+                    if not attempt.decided:
+                        self._slots.interrupt(attempt, TerminationError)
+            case ("revoke", str(uuid), str(token)):
+                self._drop(uuid, token, RevokedError)
+            case ("lost", str(uuid), str(token)):
+                self._drop(uuid, token, LeaseLostError)
+
+    def _drop(self, uuid: str, token: str, error: type[BaseException]) -> None:
+        attempt = self._held.get(uuid)
+        if attempt is None or attempt.message.lease is None or (token and attempt.message.lease.token != token):
+            return
+        if attempt.started:
+            self._slots.interrupt(attempt, error)
+        else:
+            attempt.win()  # it will be skipped when its turn comes
+
+    # -- sleeping ------------------------------------------------------------------------------------------------
+
+    def _endure(self, error: BackendUnavailableError) -> None:
+        if not self._pause_s:
+            log.warning("Redis is away; what runs goes on, and is settled when it is back: %s", error)
+        self._resting = False
+        self._pause_s = min(_LONGEST_PAUSE_S, max(0.05, self._pause_s * 2))
+
+    def _nap(self) -> None:
+        now = time.monotonic()
+        if self._pause_s:
+            wake_at = now + self._pause_s * (0.5 + random() / 2)  # noqa: S311  (jitter)
+        elif not self._resting and self._accepting and self._room() > 0:
+            return
+        else:
+            wake_at = now + _LONGEST_NAP_S
+            if len(self._held) > self._settings.concurrency:
+                wake_at = min(wake_at, max(self.last_start, now) + _STALE_S)
+        wake_at = min(wake_at, self.next_look)
+        self._napping = True
+        if (self._done and not self._pause_s) or self._orders:
+            self._napping = False
+            return
+        try:
+            sources = [self._ear.fileno()]
+            asleep = self._resting and self._consumer.asleep
+            if asleep:
+                sources.append(self._consumer.fileno())
+            ready, _, _ = select.select(sources, [], [], max(0.0, wake_at - now))
+            self._napping = False
+            if sources[0] in ready:
+                self._ear.recv(4096)
+            if asleep and (sources[1] in ready or time.monotonic() > self._rest_until):
+                self._resting = False
+                self._consumer.wake_up()
+        except BackendUnavailableError as error:
+            self._napping = False
+            self._endure(error)

@@ -1,0 +1,152 @@
+"""Compares a model's dump with a server's, and lets the model take over the server's times.
+
+The model is told the time just before a call, the script reads it a moment later: every stored time may be up
+to `slack` ms later on the server. Afterwards the model adopts the server's times, so that errors never add up.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from alsek.storage.keys import EPOCH_MS
+from model.partition import JUNK, Partition, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from model.redis_dump import Dump, Entry
+
+_TIMED_FIELDS = {"m": ("x", "z"), "meta": ("clock", "grace")}
+_TIMED_SETS = ("r", "d", "l", "x", "kids")
+
+
+def differences(model: Dump, real: Dump, slack: int) -> list[str]:
+    """Say in words what differs; an empty list means equal.
+
+    Args:
+        model: What should be there.
+        real: What is there.
+        slack: How many ms later than in the model a time may be.
+    """
+    found = [f"{key}: should not be there: {real[key]}" for key in sorted(real.keys() - model.keys())]
+    found += [f"{key}: missing: {model[key]}" for key in sorted(model.keys() - real.keys())]
+    for key in sorted(model.keys() & real.keys()):
+        found += [f"{key}: {what}" for what in _unequal(key, model[key], real[key], slack)]
+    return found
+
+
+def adopt(partition: Partition, real: Dump) -> None:
+    """Take over the times of an equal dump.
+
+    Args:
+        partition: The model's state.
+        real: The server's dump that it was found equal to.
+    """
+    for key, entry in real.items():
+        prefix, _, name = key.partition(":")
+        value = entry.value
+        if key == "meta" and isinstance(value, dict):
+            partition.meta = {field: int(text) for field, text in value.items()}
+        elif prefix == "m":
+            record = partition.record(name)
+            if record is not None and isinstance(value, dict):
+                record.vanishes_at = entry.expires_at
+                record.fields |= {field: str(value[field]) for field in ("x", "z") if field in value}
+        elif prefix in ("r", "d", "l", "x") and isinstance(value, dict):
+            home = partition.queue(name)
+            home.index(prefix).update({uuid: float(score) for uuid, score in value.items()})
+        elif key in partition.kept:
+            kept = partition.kept[key]
+            kept.vanishes_at = entry.expires_at
+            kept.value = value if isinstance(value, str) else {uuid: float(value[uuid]) for uuid in value}  # type: ignore[arg-type, call-overload, union-attr]  # kids only
+
+
+def moments(partition: Partition, now: int, weight: int, silence_ms: int) -> Iterator[float]:
+    """Every stored time on which a decision may hang."""
+    for queue in partition.queues.values():
+        yield from queue.delayed.values()
+        yield from queue.leases.values()
+        yield from queue.dead.values()
+        for uuid, score in queue.ready.items():
+            record = partition.record(uuid)
+            ready_ms = score + EPOCH_MS - (record.priority if record else 0) * weight
+            if ready_ms >= now:
+                yield ready_ms
+    for record in partition.records.values():
+        if record != JUNK and isinstance(record, Record):
+            yield float(record.vanishes_at or math.inf)
+            yield _number(record.expires_at)
+    for kept in partition.kept.values():
+        yield float(kept.vanishes_at or math.inf)
+    yield partition.meta.get("grace", math.inf)
+    clock = partition.meta.get("clock", math.inf)
+    yield clock + silence_ms
+    yield clock - silence_ms
+
+
+def shift(partition: Partition, ms: int, *, clock_too: bool = True) -> None:
+    """Let `ms` go by in the model, as `TimeMachine.advance` does on the server."""
+    for queue in partition.queues.values():
+        for ids in queue.indexes().values():
+            for uuid in ids:
+                ids[uuid] -= ms
+    for record in partition.records.values():
+        if not isinstance(record, Record):
+            continue
+        for field in ("x", "z"):
+            if math.isfinite(_number(record.fields.get(field))):
+                record.fields[field] = str(int(record.fields[field]) - ms)
+        if record.vanishes_at is not None:
+            record.vanishes_at -= ms
+    for name, kept in partition.kept.items():
+        if isinstance(kept.value, dict):
+            kept.value = {uuid: score - ms for uuid, score in kept.value.items()}
+        elif name.startswith("results:"):
+            pass
+        if kept.vanishes_at is not None:
+            kept.vanishes_at -= ms
+    for field in ("clock", "grace") if clock_too else ("grace",):
+        if field in partition.meta:
+            partition.meta[field] -= ms
+
+
+def _unequal(key: str, model: Entry, real: Entry, slack: int) -> Iterator[str]:
+    if model.kind != real.kind:
+        yield f"is a {real.kind}, not a {model.kind}"
+        return
+    if model.has_ttl != real.has_ttl:
+        yield "should vanish by itself" if model.has_ttl else f"must not vanish by itself: {real.value}"
+    elif not _close(model.expires_at, real.expires_at, slack):
+        yield f"vanishes at {real.expires_at}, not at {model.expires_at}"
+    prefix = key.partition(":")[0]
+    if isinstance(model.value, dict) and isinstance(real.value, dict):
+        timed = _TIMED_FIELDS.get(prefix, ())
+        for name in sorted(model.value.keys() | real.value.keys()):
+            ours, theirs = model.value.get(name), real.value.get(name)
+            if ours == theirs:
+                continue
+            if not ((prefix in _TIMED_SETS or name in timed) and _close(ours, theirs, slack)):
+                yield f"{name} is {theirs!r}, not {ours!r}"
+    elif prefix == "results" and isinstance(model.value, str) and isinstance(real.value, str):
+        (ours_ms, _, ours), (theirs_ms, _, theirs) = model.value.partition(":"), real.value.partition(":")
+        if ours != theirs or not _close(ours_ms, theirs_ms, slack):
+            yield f"holds {real.value!r}, not {model.value!r}"
+    elif model.value != real.value:
+        yield f"holds {real.value!r}, not {model.value!r}"
+
+
+def _close(ours: object, theirs: object, slack: int) -> bool:
+    if ours is None or theirs is None:
+        return ours is theirs
+    if ours == theirs:
+        return True
+    later = _number(theirs) - _number(ours)
+    return math.isfinite(later) and 0 <= later <= slack
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]  # anything unreadable is no time
+    except (TypeError, ValueError):
+        return math.inf

@@ -1,0 +1,141 @@
+"""The real verbs on a real server, with the model's method names and replies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from alsek.storage.backends.redis.link import Call, Link
+from alsek.storage.backends.redis.scripts import Script
+from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Verbs
+from alsek.storage.keys import Keys
+from model.redis_dump import Dump, TimeMachine, redis_dump
+
+if TYPE_CHECKING:
+    from harness.server import Server
+
+#: The texts that both sides are given.
+STATUSES = {
+    name: name.lower().encode() for name in ("SUBMITTED", "RUNNING", "RETRYING", "FAILED", "EXPIRED", "SUCCEEDED")
+}
+CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR = b"crashed", b"expired", b"revoked"
+
+
+class EngineUnderTest:
+    """One partition of a real server behind the real verbs.
+
+    Args:
+        server: Its data are dropped.
+        scripts: Run these in the place of the shipped ones, by verb (planted bugs).
+    """
+
+    def __init__(self, server: Server, scripts: Mapping[str, Script] | None = None) -> None:
+        self.keys = Keys("model")
+        self.tag = self.keys.tag(0)
+        self.client = server.client()
+        self.machine = TimeMachine(self.client, self.tag)
+        self._link = Link(
+            lambda: redis.Connection(
+                host="127.0.0.1", port=server.port, socket_timeout=10, retry=Retry(NoBackoff(), 0)
+            )
+        )
+        self._scripts = scripts or {}
+        self._listener = server.client().pubsub()
+        self._listener.psubscribe("*")
+        self._listener.get_message(timeout=5)
+        self.start(Policy())
+
+    def start(self, policy: Policy) -> None:
+        """Begin with an empty server and a new policy."""
+        self.client.flushall()
+        self.policy = policy
+        self._verbs = Verbs(self.keys, policy, STATUSES, CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR)
+        self.published()
+
+    def close(self) -> None:
+        self._link.close()
+        self._listener.close()
+        self.client.close()
+
+    def dump(self) -> tuple[Dump, int]:
+        """The partition, and the server's time when it was read."""
+        seconds, micros = self.client.time()  # type: ignore[misc]  # stub lacks sync result
+        return redis_dump(self.client, self.tag), seconds * 1000 + micros // 1000
+
+    def published(self) -> list[tuple[str, str]]:
+        """What was published since the last question, in order."""
+        self.client.publish("that-is-all", "")
+        heard = []
+        while True:
+            message = self._listener.get_message(timeout=5)
+            assert message is not None, "the server lost a message"
+            channel, data = message["channel"].decode(), message["data"].decode("latin-1")
+            if channel == "that-is-all":
+                return heard
+            heard.append((channel, data))
+
+    def submit(self, queue: str, messages: Sequence[NewMessage], *, again: bool = False) -> list[int]:
+        return self._run(self._verbs.submit(0, queue, messages, again=again))
+
+    def claim(
+        self, interests: Sequence[Interest], token: str, consumer: str, want: int, *, again: bool = False
+    ) -> Hand:
+        call = self._verbs.claim(0, interests, token, consumer, want)
+        return self._verbs.read_claim(self._run(call, again=again), interests)
+
+    def renew(self, queues: Sequence[str], leases: Sequence[Held]) -> list[int]:
+        return self._run(self._verbs.renew(0, queues, leases))
+
+    def ack(self, acks: Sequence[Ack]) -> list[int]:
+        return self._run(self._verbs.ack(0, acks))
+
+    def retry(self, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> int:
+        return self._run(self._verbs.retry(0, held, delay_ms, error, body))
+
+    def fail(self, held: Held, reason: str, error: bytes, body: bytes = b"") -> int:
+        return self._run(self._verbs.fail(0, held, reason, error, body))
+
+    def release(self, leases: Sequence[Held], **how: Any) -> list[int]:
+        return self._run(self._verbs.release(0, leases, **how))
+
+    def revoke(self, queue: str, uuid: str, *, skip_if_running: bool = False) -> int:
+        return self._run(self._verbs.revoke(0, queue, uuid, skip_if_running=skip_if_running))
+
+    def remove(self, queue: str, uuid: str) -> int:
+        return self._run(self._verbs.remove(0, queue, uuid))
+
+    def update(self, held: Held, body: bytes, priority: int, retries: int, error: bytes) -> int:
+        return self._run(self._verbs.update(0, held, body, priority, retries, error))
+
+    def replay(self, queue: str, uuid: str) -> int:
+        return self._run(self._verbs.replay(0, queue, uuid))
+
+    def _run(self, call: Call, *, again: bool = False) -> Any:
+        if again:
+            args = list(call.args)
+            args[call.again] = "1"
+            call = call._replace(args=args)
+        if mutant := self._scripts.get(call.script.name):
+            call = call._replace(script=mutant)
+        return self._link.execute([call])[0]
+
+
+def load_scripts(folder: Path) -> dict[str, Script]:
+    """Scripts from another folder than the shipped one, put together in the same way.
+
+    Args:
+        folder: Holds one `.lua` file per verb, and the files that they include.
+    """
+    loaded = {}
+    for path in folder.glob("[a-z]*.lua"):
+        text = re.sub(r"-- include: (\w+)\n", lambda found: (folder / f"{found[1]}.lua").read_text(), path.read_text())
+        source = text.encode()
+        loaded[path.stem] = Script(path.stem, source, sha1(source, usedforsecurity=False).hexdigest().encode())
+    return loaded

@@ -1,0 +1,383 @@
+"""The rules by which Hypothesis drives the model, and a real server beside it if there is one."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hypothesis import assume, event, note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, StoredResult
+from model.comparison import adopt, differences, moments, shift
+from model.engine_under_test import CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR, STATUSES
+from model.partition import JUNK, Record
+from model.queue_model import QueueModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from model.engine_under_test import EngineUnderTest
+
+LEASE_MS = 30_000
+#: No decision may hang on less than this: the time between reading the clock and the script's own reading.
+MARGIN_MS = 1_500
+QUEUES = ("a", "b:c", "d")
+CONSUMERS = ("w1.0", "w2.0", "w2.1")
+TASKS = ("add", "mul")
+#: Virtual time of a model without a server.
+LONG_AGO = 1_700_000_000_000
+
+picks = st.integers(0, 30)
+queues = st.sampled_from(QUEUES)
+delays = st.sampled_from([0, 0, 10_000, 40_000])
+priorities = st.sampled_from([0, 0, 1, 4_095])
+bodies = st.sampled_from([b"body", b"\x00\xff{}", b""])
+whose = st.sampled_from(["own", "own", "own", "former", "administrator", "nobody"])
+messages = st.fixed_dictionaries(
+    {
+        "task_name": st.sampled_from(TASKS),
+        "body": st.sampled_from([b"1", b"\x00\xff"]),
+        "priority": priorities,
+        "delay_ms": delays,
+        "ttl_ms": st.sampled_from([None, None, 20_000, 500_000]),
+        "kept_status_ms": st.sampled_from([None, None, 50_000, 0]),
+    }
+)
+policies = st.builds(
+    Policy,
+    dlq_ms=st.sampled_from([-1, 0, 100_000]),
+    lease_ms=st.just(LEASE_MS),
+    max_deliveries=st.sampled_from([1, 2, 5]),
+    aging_ms=st.sampled_from([None, 5_000]),
+)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Every rule is one verb, one moment of time or one planted fault."""
+
+    #: Set by a subclass to compare with a real server.
+    engine: ClassVar[EngineUnderTest | None] = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = LONG_AGO
+        self.uuids: list[str] = []
+        self.home: dict[str, str] = {}
+        self.tokens: dict[str, list[str]] = {}
+        self.last_claim: dict[str, tuple[list[Interest], str, str, int]] = {}
+        #: Ids whose record was spoilt on purpose.
+        self.spoilt: set[str] = set()
+        self.claims = 0
+
+    @initialize(policy=policies)
+    def begin(self, policy: Policy) -> None:
+        self.model = QueueModel(
+            policy, STATUSES, CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR, "model:worker:", "{model:0}:"
+        )
+        if self.engine is not None:
+            self.engine.start(policy)
+
+    # Rules: waiting messages.
+
+    @rule(queue=queues, what=st.lists(messages, min_size=1, max_size=3), again=st.booleans())
+    def submit(self, queue: str, what: list[dict[str, Any]], again: bool) -> None:
+        new = [NewMessage(self._new_uuid(queue), **one) for one in what]
+        codes = self._step("submit", queue, new, again=again)
+        assert codes == [1] * len(new)
+        self._repeated("submit", queue, new, again=True)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, what=messages, again=st.booleans())
+    def submit_a_known_uuid(self, pick: int, what: dict[str, Any], again: bool) -> None:
+        uuid = self._pick(pick)
+        codes = self._step("submit", self.home[uuid], [NewMessage(uuid, **what)], again=again)
+        event(f"submit known: {codes[0]}")
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, skip=st.booleans())
+    def revoke(self, pick: int, skip: bool) -> None:
+        uuid = self._pick(pick)
+        code = self._step("revoke", self.home[uuid], uuid, skip_if_running=skip)
+        event(f"revoke: {code}")
+        self._repeated("revoke", self.home[uuid], uuid, skip_if_running=skip)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks)
+    def remove(self, pick: int) -> None:
+        uuid = self._pick(pick)
+        code = self._step("remove", self.home[uuid], uuid)
+        event(f"remove: {code}")
+        self._repeated("remove", self.home[uuid], uuid)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks)
+    def replay(self, pick: int) -> None:
+        uuid = self._pick(pick, "x")
+        code = self._step("replay", self.home[uuid], uuid)
+        event(f"replay: {code}")
+        self._repeated("replay", self.home[uuid], uuid)
+
+    # Rules: running messages.
+
+    @rule(
+        consumer=st.sampled_from(CONSUMERS),
+        line=st.lists(queues, min_size=1, max_size=3, unique=True),
+        want=st.integers(0, 4),
+        tasks=st.sampled_from([(), (), ("add",)]),
+        again=st.booleans(),
+    )
+    def claim(self, consumer: str, line: list[str], want: int, tasks: tuple[str, ...], again: bool) -> None:
+        self.claims += 1
+        token = f"{consumer}-{self.claims}"
+        call = ([Interest(queue, tasks) for queue in line], token, consumer, want)
+        hand = self._claim(*call, again=again)
+        self.last_claim[consumer] = call
+        if hand.messages and self.claims % 2:
+            self._repeated("claim", *call, again=True)
+
+    @precondition(lambda self: self.last_claim)
+    @rule(pick=picks)
+    def repeat_a_claim(self, pick: int) -> None:
+        consumer = sorted(self.last_claim)[pick % len(self.last_claim)]
+        self._claim(*self.last_claim[consumer], again=True)
+
+    @precondition(lambda self: self.uuids)
+    @rule(who=st.lists(st.tuples(picks, whose), max_size=4, unique_by=lambda one: one[0]))
+    def renew(self, who: list[tuple[int, str]]) -> None:
+        leases = self._distinct(who)
+        codes = self._step("renew", list(QUEUES), leases)
+        for code in codes:
+            event(f"renew: {code}")
+
+    @precondition(lambda self: self.uuids)
+    @rule(
+        who=st.lists(st.tuples(picks, whose), min_size=1, max_size=3, unique_by=lambda one: one[0]),
+        result=st.sampled_from([None, "results:", "kids"]),
+        callback=st.sampled_from([None, "new", "known"]),
+        child=messages,
+        queue=queues,
+    )
+    def ack(
+        self, who: list[tuple[int, str]], result: str | None, callback: str | None, child: dict[str, Any], queue: str
+    ) -> None:
+        acks = []
+        for held in self._distinct(who):
+            pick = len(acks)
+            stored, born = None, None
+            if result == "results:":
+                stored = StoredResult(f"results:{held.uuid}", b"\x01[]", 70_000)
+            elif result == "kids":
+                stored = StoredResult(f"results:p:descendants:{held.uuid}", b"7", 70_000, "kids:p")
+            if callback == "new":
+                born = (queue, NewMessage(self._new_uuid(queue), **child))
+            elif callback == "known":
+                known = self._pick(child["priority"] + pick)
+                born = (self.home[known], NewMessage(known, **child))
+            acks.append(Ack(held, stored, born))
+        codes = self._step("ack", acks)
+        for code in codes:
+            event(f"ack: {code}")
+        self._repeated("ack", acks)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, holder=whose, delay=delays, body=bodies)
+    def retry(self, pick: int, holder: str, delay: int, body: bytes) -> None:
+        held = self._held(pick, holder, sound=True)
+        code = self._step("retry", held, delay, b"oops", body)
+        event(f"retry: {code}")
+        if held.token:
+            self._repeated("retry", held, delay, b"oops", body)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, holder=whose, body=bodies)
+    def fail(self, pick: int, holder: str, body: bytes) -> None:
+        held = self._held(pick, holder)
+        code = self._step("fail", held, "failed", b"oops", body)
+        event(f"fail: {code}")
+        self._repeated("fail", held, "failed", b"oops", body)
+
+    @precondition(lambda self: self.uuids)
+    @rule(
+        who=st.lists(st.tuples(picks, whose), min_size=1, max_size=3, unique_by=lambda one: one[0]),
+        counts=st.booleans(),
+        delay=delays,
+        error=st.sampled_from([None, b"lost"]),
+    )
+    def release(self, who: list[tuple[int, str]], counts: bool, delay: int, error: bytes | None) -> None:
+        leases = self._distinct(who, sound=True)
+        codes = self._step("release", leases, counts=counts, delay_ms=delay, error=error)
+        for code in codes:
+            event(f"release: {code}")
+        self._repeated("release", leases, counts=counts, delay_ms=delay, error=error)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, holder=whose, priority=priorities, retries=st.integers(0, 2), error=st.sampled_from([b"", b"e"]))
+    def update(self, pick: int, holder: str, priority: int, retries: int, error: bytes) -> None:
+        held = self._held(pick, holder, sound=True)
+        code = self._step("update", held, b"rewritten", priority, retries, error)
+        event(f"update: {code}")
+        self._repeated("update", held, b"rewritten", priority, retries, error)
+
+    # Rules: time.
+
+    @rule(ms=st.sampled_from([5_000, 12_000, 35_000, 120_000]), others_speak=st.booleans())
+    def let_time_pass(self, ms: int, others_speak: bool) -> None:
+        """Longer than a lease without a sign of life is an outage."""
+        self._advance(ms, clock_too=not others_speak)
+
+    @rule(ms=st.sampled_from([5_000, 40_000]))
+    def set_the_clock_back(self, ms: int) -> None:
+        self._advance(-ms)
+
+    @precondition(lambda self: any(queue.leases for queue in self.model.partition.queues.values()))
+    @rule(consumer=st.sampled_from(CONSUMERS), want=st.integers(1, 3))
+    def lapse_a_lease(self, consumer: str, want: int) -> None:
+        """A worker dies while others go on; somebody claims after the end of its lease."""
+        name, home = next((name, queue) for name, queue in sorted(self.model.partition.queues.items()) if queue.leases)
+        self._advance(max(1, int(min(home.leases.values()) - self.now) + MARGIN_MS * 2), clock_too=False)
+        self.claim(consumer, [name], want, (), False)
+
+    # Rules: faults.
+
+    @precondition(lambda self: self.uuids)
+    @rule(
+        pick=picks,
+        how=st.sampled_from(["gone", "wrong type", "no s", "no b", "no T", "bad p", "bad n", "bad d", "bad f", "bad x"]),
+    )
+    def spoil(self, pick: int, how: str) -> None:
+        """Damage one record: its id is dropped where it is met, and nobody else notices."""
+        uuid = self._pick(pick)
+        records = self.model.partition.records
+        record = self.model.partition.record(uuid)
+        assume(record is not None)
+        assert record is not None
+        self.spoilt.add(uuid)
+        field = how[-1]
+        if how == "gone":
+            del records[uuid]
+        elif how == "wrong type":
+            records[uuid] = JUNK
+        elif how.startswith("no "):
+            record.fields.pop(field, None)
+            if not record.fields:
+                del records[uuid]
+        else:
+            record.fields[field] = "garbage"
+        if self.engine is None:
+            return
+        client, key = self.engine.client, self.engine.keys.record(uuid)
+        if how == "gone":
+            client.delete(key)
+        elif how == "wrong type":
+            client.set(key, JUNK)
+        elif how.startswith("no "):
+            client.hdel(key, field)
+        else:
+            client.hset(key, field, "garbage")
+
+    @invariant()
+    def every_live_message_is_in_exactly_one_place(self) -> None:
+        if hasattr(self, "model"):
+            wrong = self.model.partition.violations(self.spoilt)
+            assert not wrong, "\n".join(wrong)
+
+    # How a step is made.
+
+    def _step(self, verb: str, *args: Any, **how: Any) -> Any:
+        """Run a verb on both sides and compare what they answer and what they left behind."""
+        self._advance(1)
+        for _ in range(100):
+            near = [abs(when - self.now) for when in self._moments()]
+            if not any(distance < MARGIN_MS for distance in near):
+                break
+            self._advance(MARGIN_MS)
+        self.model.published.clear()
+        expected = getattr(self.model, verb)(self.now, *args, **how)
+        if self.engine is None:
+            return expected
+        answer = getattr(self.engine, verb)(*args, **how)
+        dump, after = self.engine.dump()
+        elapsed = after - self.now
+        assume(elapsed < MARGIN_MS)
+        note(f"{verb} answered {answer}, expected {expected}")
+        if isinstance(expected, Hand):
+            assert _timeless(answer) == _timeless(expected)
+            assert 0 <= answer.now_ms - expected.now_ms <= elapsed
+            if expected.next_ms is not None:
+                assert answer.next_ms is not None
+                assert abs(answer.next_ms - expected.next_ms) <= elapsed
+        else:
+            assert answer == expected
+        wrong = differences(self.model.partition.dump(), dump, elapsed)
+        assert not wrong, "\n".join(wrong)
+        assert self.engine.published() == self.model.published
+        adopt(self.model.partition, dump)
+        return answer
+
+    def _repeated(self, verb: str, *args: Any, **how: Any) -> None:
+        """The reply was lost and the call is repeated: it must change nothing more."""
+        before, kept = self.model.partition.dump(), deepcopy(self.model.partition)
+        getattr(self.model, verb)(self.now + 1, *args, **how)
+        wrong = differences(before, self.model.partition.dump(), 0)
+        assert not wrong, "\n".join(["the repeat changed something:", *wrong])
+        self.model.partition = kept
+        if self.engine is not None:
+            self._step(verb, *args, **how)
+
+    def _claim(
+        self, interests: list[Interest], token: str, consumer: str, want: int, *, again: bool = False
+    ) -> Hand:
+        hand = self._step("claim", interests, token, consumer, want, again=again)
+        event(f"claim brought {len(hand.messages)}")
+        for message in hand.messages:
+            former = self.tokens.setdefault(message.uuid, [])
+            if token not in former:
+                former.append(token)
+        return hand
+
+    def _advance(self, ms: int, *, clock_too: bool = True) -> None:
+        shift(self.model.partition, ms, clock_too=clock_too)
+        if self.engine is not None:
+            self.now = self.engine.machine.advance(ms, clock_too=clock_too)
+        self.model.partition.forget(self.now)
+
+    def _moments(self) -> list[float]:
+        policy = self.model.policy
+        found = moments(self.model.partition, self.now, policy.weight, policy.silence_ms)
+        return [when for when in found if math.isfinite(when)]
+
+    def _new_uuid(self, queue: str) -> str:
+        uuid = f"{len(self.uuids):03d}"
+        self.uuids.append(uuid)
+        self.home[uuid] = queue
+        return uuid
+
+    def _pick(self, pick: int, state: str = "", *, sound: bool = False) -> str:
+        """A known uuid, one in the given state if there is any."""
+        known = [uuid for uuid in self.uuids if not (sound and uuid in self.spoilt)]
+        assume(known)
+        found = [uuid for uuid in known if state and (r := self.model.partition.record(uuid)) and r.state == state]
+        line = found or known
+        return line[pick % len(line)]
+
+    def _distinct(self, who: list[tuple[int, str]], *, sound: bool = False) -> list[Held]:
+        """Leases for one call, each uuid once."""
+        return list({held.uuid: held for held in (self._held(*one, sound=sound) for one in who)}.values())
+
+    def _held(self, pick: int, holder: str, *, sound: bool = False) -> Held:
+        uuid = self._pick(pick, "l" if holder == "own" else "", sound=sound)
+        tokens = self.tokens.get(uuid, [])
+        token = {
+            "own": tokens[-1] if tokens else "nobody.0-0",
+            "former": tokens[0] if tokens else "nobody.0-0",
+            "administrator": "",
+            "nobody": "nobody.0-0",
+        }[holder]
+        return Held(self.home[uuid], uuid, token)
+
+
+def _timeless(hand: Hand) -> tuple[bool, list[int], list[Any]]:
+    return hand.next_ms is None, hand.offsets, hand.messages

@@ -1,0 +1,509 @@
+"""What each verb does, in plain Python: the specification that the Lua scripts are compared with.
+
+The verbs take what `alsek.storage.backends.redis.verbs.Verbs` takes, plus the time, and answer the same codes.
+
+Readings chosen where the design leaves room, each the safer one:
+
+1. A lease ends when somebody takes it away, not when its deadline passes: until then its holder may still settle.
+2. A lease that is taken away (it lapsed) takes its token with it: whatever the former holder says later is stale.
+3. An id whose record is missing, unreadable or in another state than its index says is dropped from the index;
+   nothing else changes and no other message suffers.
+4. A number of a record that cannot be read counts as absent.
+5. Only a dead record is deleted when a dead letter's time is over.
+6. A claim that brings less than wanted while messages are still ready says "look again at once".
+7. Silence is judged by the distance of the last sign of life, both ways: a clock that jumped back is an outage too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from alsek.storage.backends.redis.scripts import Code
+from alsek.storage.backends.redis.verbs import (
+    Ack,
+    Claimed,
+    Hand,
+    Held,
+    Interest,
+    NewMessage,
+    Policy,
+    StoredResult,
+)
+from alsek.storage.keys import EPOCH_MS
+from model.partition import ENDED, LIVE, Kept, Partition, Record
+
+#: Ids that one claim promotes or recovers, and one renewal trims, per queue.
+STEP: Final = 100
+#: How far one claim looks for the tasks it wants.
+WINDOW: Final = 500
+
+
+class QueueModel:
+    """One partition under one policy, with a method per verb.
+
+    Args:
+        policy: As for `Verbs`.
+        statuses: Text of each status by name; an empty text is not told.
+        crash_error, expiry_error, revocation_error: Details stored with messages that die without an exception.
+        worker_channel: Prefix of the channels on which workers hear of revocations.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        statuses: Mapping[str, bytes],
+        crash_error: bytes = b"",
+        expiry_error: bytes = b"",
+        revocation_error: bytes = b"",
+        worker_channel: str = "alsek:worker:",
+        tag: str = "{alsek:0}:",
+    ) -> None:
+        self.policy = policy
+        self.partition = Partition()
+        #: What was published, in order: (channel, payload).
+        self.published: list[tuple[str, str]] = []
+        self._statuses = {name: _text(text) for name, text in statuses.items()}
+        self._crash_error = _text(crash_error)
+        self._expiry_error = _text(expiry_error)
+        self._revocation_error = _text(revocation_error)
+        self._worker_channel = worker_channel
+        self._tag = tag
+
+    # The verbs.
+
+    def submit(self, now: int, queue: str, messages: Sequence[NewMessage], *, again: bool = False) -> list[int]:
+        """Store new messages.
+
+        A uuid that is alive or dead already is refused (0), or taken for the earlier, unanswered call's work when
+        this is its repeat (2). The receipt of an ended message gives way, except to a repeat.
+        """
+        self.partition.forget(now)
+        self.partition.names.add(queue)
+        codes = []
+        for new in messages:
+            known = self.partition.records.get(new.uuid)
+            if known is not None and again:
+                codes.append(Code.REPEATED)
+            elif known is not None and not (isinstance(known, Record) and known.state in tuple(ENDED)):
+                codes.append(Code.EXISTS)
+            else:
+                self._create(now, queue, new)
+                codes.append(Code.DONE)
+        return _plain(codes)
+
+    def claim(
+        self, now: int, interests: Sequence[Interest], token: str, consumer: str, want: int, *, again: bool = False
+    ) -> Hand:
+        """Lease the most urgent ready messages of several queues, in order of the queues, to `token`.
+
+        A repeat finds the receipt of the call it repeats and answers the messages whose leases still stand, and
+        changes nothing. Otherwise, for every queue: what is due becomes ready, what has lapsed is recovered, and
+        messages are popped until `want` are in the hand. A message past its time dies instead (`expired`).
+        """
+        partition = self.partition
+        partition.forget(now)
+        receipt = partition.kept.get(f"c:{consumer}")
+        if again and receipt is not None and str(receipt.value).startswith(f"{token} "):
+            return Hand(now, None, [], self._held_by(token, str(receipt.value), interests))
+
+        grace = self._tick(now)
+        hand: list[Claimed] = []
+        taken: list[str] = []
+        offsets = []
+        for number, interest in enumerate(interests, 1):
+            self._promote(now, interest.queue)
+            if now >= grace:
+                self._recover(now, interest.queue)
+            popped, offset = self._pop(interest, want - len(hand))
+            offsets.append(offset)
+            for uuid in popped:
+                record = partition.record(uuid)
+                if record is None or not record.readable or record.state != "r":
+                    continue
+                if record.expired(now):
+                    record.error = self._expiry_error
+                    self._bury(now, interest.queue, uuid, record, "expired", "E", status="EXPIRED")
+                    continue
+                record.deliveries += 1
+                record.fence += 1
+                record.token = token
+                record.state = "l"
+                partition.queue(interest.queue).leases[uuid] = now + self.policy.lease_ms
+                self._tell(now, interest.queue, uuid, record, "RUNNING")
+                taken.append(f"{number}:{uuid}")
+                hand.append(_claimed(interest.queue, uuid, record))
+        if taken:
+            partition.kept[f"c:{consumer}"] = Kept(" ".join([token, *taken]), now + self.policy.receipt_ms)
+        return Hand(now, self._next(now, interests, grace, full=len(hand) >= want), offsets, hand)
+
+    def renew(self, now: int, queues: Sequence[str], leases: Sequence[Held]) -> list[int]:
+        """Extend leases that their callers still hold, and delete dead letters whose time is over."""
+        self.partition.forget(now)
+        self._tick(now)
+        codes = []
+        for held in leases:
+            record, code = self._guard(held.uuid, held.token)
+            if record is not None and record.state != "l":
+                code = Code.STALE
+            elif record is not None:
+                self.partition.queue(held.queue).leases[held.uuid] = now + self.policy.lease_ms
+            codes.append(code)
+        for queue in queues:
+            dead = self.partition.queue(queue).dead
+            for uuid in [uuid for uuid in _in_order(dead) if dead[uuid] <= now][:STEP]:
+                del dead[uuid]
+                record = self.partition.record(uuid)
+                if record is not None and record.state == "x":
+                    del self.partition.records[uuid]
+        return _plain(codes)
+
+    def ack(self, now: int, acks: Sequence[Ack]) -> list[int]:
+        """End finished messages: result, status, callback and the end of the lease in one step.
+
+        The callback is submitted unless its uuid is known: however often the step is tried, it is born once.
+        All messages of the call are judged before the first is written; each uuid stands in it once.
+        """
+        self.partition.forget(now)
+        judged = [(*ack, *self._guard(ack.held.uuid, ack.held.token, repeated="S")) for ack in acks]
+        for held, result, callback, record, _ in judged:
+            if record is None:
+                continue
+            self._unindex(held.queue, held.uuid, record)
+            record.state, record.ended_at = "S", str(now)
+            record.body = record.error = None
+            record.vanishes_at = now + self.policy.receipt_ms
+            if result is not None:
+                self._store(now, held.uuid, result)
+            self._tell(now, held.queue, held.uuid, record, "SUCCEEDED", ended=True)
+            if callback is not None and callback[1].uuid not in self.partition.records:
+                self.partition.names.add(callback[0])
+                self._create(now, *callback)
+        return _plain([code for *_, code in judged])
+
+    def retry(self, now: int, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> int:
+        """Put a failed message back; the attempt counts as a retry.
+
+        With an empty token it is the administrator's, who may retry any live message and whose repeat is a new retry.
+        """
+        self.partition.forget(now)
+        record, code = self._guard(held.uuid, held.token, repeated="rd" if held.token else "")
+        if record is None:
+            return int(code)
+        self._unindex(held.queue, held.uuid, record)
+        record.retries += 1
+        record.error = _text(error)
+        if body:
+            record.body = _text(body)
+        self._place(now, held.queue, held.uuid, record, delay_ms)
+        self._tell(now, held.queue, held.uuid, record, "RETRYING")
+        return int(Code.DONE)
+
+    def fail(self, now: int, held: Held, reason: str, error: bytes, body: bytes = b"") -> int:
+        """End a message as failed: it moves to the dead letters."""
+        self.partition.forget(now)
+        record, code = self._guard(held.uuid, held.token, repeated="xF")
+        if record is None:
+            return int(code)
+        self._unindex(held.queue, held.uuid, record)
+        record.error = _text(error)
+        if body:
+            record.body = _text(body)
+        self._bury(now, held.queue, held.uuid, record, reason, "F")
+        return int(Code.DONE)
+
+    def release(
+        self,
+        now: int,
+        leases: Sequence[Held],
+        *,
+        counts: bool = False,
+        delay_ms: int = 0,
+        reason: str = "crash_loop",
+        error: bytes | None = None,
+    ) -> list[int]:
+        """Give leased messages back as they were.
+
+        The delivery is taken off their account, unless it `counts`: then a message that has used up its deliveries
+        dies of `reason` (3).
+        """
+        self.partition.forget(now)
+        codes = []
+        for held in leases:
+            record, code = self._guard(held.uuid, held.token, repeated="rd")
+            if record is None:
+                codes.append(code)
+                continue
+            if record.state != "l":
+                codes.append(Code.REPEATED)
+                continue
+            self._unindex(held.queue, held.uuid, record)
+            details = error if error is not None else self._crash_error.encode() if counts else b""
+            if details:
+                record.error = _text(details)
+            if counts and record.deliveries >= self.policy.max_deliveries:
+                self._bury(now, held.queue, held.uuid, record, reason, "F")
+                codes.append(Code.DEAD)
+                continue
+            if not counts:
+                record.deliveries -= 1
+            self._place(now, held.queue, held.uuid, record, delay_ms)
+            self._tell(now, held.queue, held.uuid, record, "SUBMITTED")
+            codes.append(Code.DONE)
+        return _plain(codes)
+
+    def revoke(self, now: int, queue: str, uuid: str, *, skip_if_running: bool = False) -> int:
+        """End a live message as revoked; the worker of a running one is told and fenced off."""
+        self.partition.forget(now)
+        record = self.partition.record(uuid)
+        if record is None or record.state is None:
+            return int(Code.MISSING)
+        if record.state not in tuple(LIVE):
+            return int(Code.REPEATED if record.reason == "revoked" else Code.STALE)
+        running = record.state == "l"
+        if running and skip_if_running:
+            return int(Code.EXISTS)
+        self._unindex(queue, uuid, record)
+        record.error = self._revocation_error
+        self._bury(now, queue, uuid, record, "revoked", "V")
+        if not running:
+            return int(Code.DONE)
+        worker = (record.token or "").split(".")[0]
+        self._publish(f"{self._worker_channel}{worker}", f"revoke {uuid}")
+        return int(Code.INTERRUPTED)
+
+    def remove(self, now: int, queue: str, uuid: str) -> int:
+        """Delete a message from wherever it is; one that has ended counts as gone already."""
+        self.partition.forget(now)
+        for ids in self.partition.queue(queue).indexes().values():
+            ids.pop(uuid, None)
+        record = self.partition.records.pop(uuid, None)
+        ended = isinstance(record, Record) and record.state in tuple(ENDED)
+        return int(Code.MISSING if record is None or ended else Code.DONE)
+
+    def update(self, now: int, held: Held, body: bytes, priority: int, retries: int, error: bytes) -> int:
+        """Rewrite a message where it is; a new priority moves a ready one in the line. Dead letters too."""
+        self.partition.forget(now)
+        record, code = self._guard(held.uuid, held.token, repeated="x")
+        if record is None and code == Code.REPEATED:
+            record = self.partition.record(held.uuid)
+        if record is None:
+            return int(code)
+        ready = self.partition.queue(held.queue).ready
+        if record.state == "r" and held.uuid in ready:
+            ready[held.uuid] += (priority - record.priority) * self.policy.weight
+        record.body, record.priority, record.retries = _text(body), priority, retries
+        if error:
+            record.error = _text(error)
+        return int(Code.DONE)
+
+    def replay(self, now: int, queue: str, uuid: str) -> int:
+        """Give a dead letter a new life: ready, its counts at zero, without an expiry; the fence goes on."""
+        self.partition.forget(now)
+        record = self.partition.record(uuid)
+        if record is None or record.state is None or record.body is None:
+            return int(Code.MISSING)
+        if record.state != "x":
+            return int(Code.STALE)
+        self._unindex(queue, uuid, record)
+        record.retries = record.deliveries = 0
+        record.reason = record.ended_at = record.expires_at = None
+        self._place(now, queue, uuid, record, 0)
+        self._tell(now, queue, uuid, record, "SUBMITTED")
+        return int(Code.DONE)
+
+    # What the verbs share.
+
+    def _guard(self, uuid: str, token: str, repeated: str = "") -> tuple[Record | None, Code]:
+        """Let only the present holder act, and recognise a holder that did this before.
+
+        `repeated` names the states that the verb makes: the same token in one of them is a repeat. An empty token
+        is the administrator's and fits every live message.
+        """
+        record = self.partition.record(uuid)
+        if record is None or record.state is None:
+            return None, Code.MISSING
+        state = record.state
+        if token == "":
+            if state in LIVE:
+                return record, Code.DONE
+            return None, Code.REPEATED if state in repeated else Code.STALE
+        if record.token != token:
+            return None, Code.STALE
+        if state == "l":
+            return record, Code.DONE
+        if record.reason == "revoked":
+            return None, Code.REVOKED
+        return None, Code.REPEATED if state in repeated else Code.STALE
+
+    def _create(self, now: int, queue: str, new: NewMessage) -> None:
+        """A new record, its id where it waits, and the first status."""
+        record = Record(b=_text(new.body), T=new.task_name, s="r")
+        if new.priority:
+            record.priority = new.priority
+        if new.ttl_ms is not None:
+            record.expires_at = str(now + new.ttl_ms)
+        if new.kept_status_ms is not None:
+            record.kept_status_ms = str(new.kept_status_ms)
+        self.partition.records[new.uuid] = record
+        self._place(now, queue, new.uuid, record, new.delay_ms)
+        self._tell(now, queue, new.uuid, record, "SUBMITTED")
+
+    def _store(self, now: int, uuid: str, result: StoredResult) -> None:
+        """A result with its retention, and its place in the index of its progenitor; whoever waits is told."""
+        kept, ends_at = self.partition.kept, now + result.ttl_ms
+        kept[result.key] = Kept(f"{now}:{_text(result.text)}", ends_at)
+        if result.kids_key:
+            index = kept.setdefault(result.kids_key, Kept({}))
+            assert isinstance(index.value, dict)
+            index.value[uuid] = now
+            index.vanishes_at = ends_at
+        self._publish(f"{self._tag}done:{uuid}", "S")
+
+    def _place(self, now: int, queue: str, uuid: str, record: Record, delay_ms: int) -> None:
+        """Ready at once, or delayed. A consumer is woken unless another delayed message is due earlier anyway."""
+        home = self.partition.queue(queue)
+        if delay_ms > 0:
+            record.state = "d"
+            home.delayed[uuid] = now + delay_ms
+            home.marked = home.marked or _in_order(home.delayed)[0] == uuid
+        else:
+            record.state = "r"
+            home.ready[uuid] = self._score(record, now)
+            home.marked = True
+
+    def _score(self, record: Record, ready_ms: float) -> float:
+        """Lower priority numbers first, then first come first served."""
+        return record.priority * self.policy.weight + (ready_ms - EPOCH_MS)
+
+    def _unindex(self, queue: str, uuid: str, record: Record) -> None:
+        assert record.state is not None
+        self.partition.queue(queue).index(record.state).pop(uuid, None)
+
+    def _bury(
+        self, now: int, queue: str, uuid: str, record: Record, reason: str, letter: str, status: str = "FAILED"
+    ) -> None:
+        """A dead letter with its reason and expiry; without dead letters the message ends, and leaves a receipt."""
+        policy = self.policy
+        record.reason, record.ended_at = reason, str(now)
+        if policy.dlq_ms:
+            record.state = "x"
+            self.partition.queue(queue).dead[uuid] = math.inf if policy.dlq_ms < 0 else now + policy.dlq_ms
+        else:
+            record.state, record.body = letter, None
+            record.vanishes_at = now + policy.receipt_ms
+        self._tell(now, queue, uuid, record, status, ended=True)
+        self._publish(f"{self._tag}done:{uuid}", letter)
+
+    def _tell(self, now: int, queue: str, uuid: str, record: Record, name: str, *, ended: bool = False) -> None:
+        """The status of a tracked message: stored and published. It gets an expiry only at the end."""
+        payload = self._statuses[name]
+        if record.kept_status_ms is None or not payload:
+            return
+        stem = f"{queue}:{record.task_name}:{uuid}"
+        kept_ms = int(record.kept_status_ms)
+        self.partition.kept[f"status:{stem}"] = Kept(payload, now + kept_ms if ended and kept_ms else None)
+        self._publish(f"channel:{stem}", payload)
+
+    def _tick(self, now: int) -> int:
+        """A worker spoke. After too long a silence nobody's lease is recovered for the length of one lease."""
+        meta = self.partition.meta
+        if abs(now - meta.get("clock", now)) > self.policy.silence_ms:
+            meta["grace"] = now + self.policy.lease_ms
+        meta["clock"] = now
+        return meta.get("grace", 0)
+
+    def _promote(self, now: int, queue: str) -> None:
+        """What is due becomes ready, queueing by the time it fell due."""
+        home = self.partition.queue(queue)
+        for uuid in [uuid for uuid in _in_order(home.delayed) if home.delayed[uuid] <= now][:STEP]:
+            due = home.delayed.pop(uuid)
+            record = self.partition.record(uuid)
+            if record is not None and record.state == "d":
+                home.ready[uuid] = self._score(record, due)
+                record.state = "r"
+
+    def _recover(self, now: int, queue: str) -> None:
+        """Whose lease has lapsed is ready again, unless it keeps killing its workers."""
+        home = self.partition.queue(queue)
+        for uuid in [uuid for uuid in _in_order(home.leases) if home.leases[uuid] <= now][:STEP]:
+            del home.leases[uuid]
+            record = self.partition.record(uuid)
+            if record is None or record.state != "l":
+                continue
+            record.token = None
+            if record.deliveries >= self.policy.max_deliveries:
+                record.error = self._crash_error
+                self._bury(now, queue, uuid, record, "crash_loop", "F")
+            else:
+                record.state = "r"
+                home.ready[uuid] = self._score(record, now)
+
+    def _pop(self, interest: Interest, want: int) -> tuple[list[str], int]:
+        """Take from the front what is wanted; narrowed to some tasks, from a window that starts at an offset."""
+        ready = self.partition.queue(interest.queue).ready
+        line = _in_order(ready)
+        offset = interest.offset
+        if not interest.tasks:
+            popped = line[: max(0, want)]
+        else:
+            popped = []
+            window = line[offset : offset + WINDOW] if want > 0 else []
+            for uuid in window:
+                if len(popped) >= want:
+                    break
+                record = self.partition.record(uuid)
+                if record is None or record.task_name is None or record.task_name in interest.tasks:
+                    popped.append(uuid)
+                else:
+                    offset += 1
+            if len(window) < WINDOW and len(popped) < want:
+                offset = 0
+        for uuid in popped:
+            del ready[uuid]
+        return popped, offset
+
+    def _next(self, now: int, interests: Sequence[Interest], grace: int, *, full: bool) -> int | None:
+        """When to look again. A full hand that leaves work behind wakes the next consumer instead."""
+        homes = [self.partition.queue(interest.queue) for interest in interests]
+        if full:
+            for home in homes:
+                home.marked = home.marked or bool(home.ready or home.delayed)
+            return None
+        times = [min(home.delayed.values()) for home in homes if home.delayed]
+        times += [max(grace, min(home.leases.values())) for home in homes if home.leases]
+        times += [now for home, interest in zip(homes, interests, strict=True) if home.ready and not interest.tasks]
+        return int(max(0, min(times) - now)) if times else None
+
+    def _held_by(self, token: str, receipt: str, interests: Sequence[Interest]) -> list[Claimed]:
+        hand = []
+        for entry in receipt.split(" ")[1:]:
+            number, _, uuid = entry.partition(":")
+            record = self.partition.record(uuid)
+            if record is not None and record.state == "l" and record.token == token:
+                hand.append(_claimed(interests[int(number) - 1].queue, uuid, record))
+        return hand
+
+    def _publish(self, channel: str, payload: str) -> None:
+        self.published.append((channel, payload))
+
+
+def _claimed(queue: str, uuid: str, record: Record) -> Claimed:
+    return Claimed(
+        queue, uuid, record.task_name or "", (record.body or "").encode("latin-1"), record.priority, record.retries,
+        record.deliveries, record.fence, (record.error or "").encode("latin-1"),
+    )  # fmt: skip
+
+
+def _in_order(ids: Mapping[str, float]) -> list[str]:
+    """The ids as a sorted set holds them: by score, then by name."""
+    return sorted(ids, key=lambda uuid: (ids[uuid], uuid))
+
+
+def _plain(codes: Sequence[int]) -> list[int]:
+    return [int(code) for code in codes]
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode("latin-1") if isinstance(raw, bytes) else raw

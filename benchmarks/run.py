@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--repeats", type=_count, default=None, metavar="R", help="interleaved repeats (default 3)")
     line.add_argument("--n", type=_count, default=None, metavar="N", help="messages per measurement (default 20000)")
     line.add_argument("--window", type=float, default=None, metavar="S", help="idle window in seconds (default 60)")
-    line.add_argument("--cap", type=float, default=None, metavar="S", help="longest wait for a recovery (default 90)")
+    line.add_argument("--cap", type=float, default=None, metavar="S", help="longest wait for a recovery (default 120)")
     line.add_argument("--quick", action="store_true", help="small sizes, one repeat, no meaning in the figures")
     line.add_argument("--results", type=Path, default=None, metavar="DIR", help="where to save (benchmarks/results)")
     line.add_argument("--list", action="store_true", help="show scenarios and peers, and stop")
@@ -82,9 +82,7 @@ def _main(arguments: argparse.Namespace) -> int:
         print(f"unknown: {', '.join(unknown)}; see --list", file=sys.stderr)
         return 2
     settings = (Settings.quick() if arguments.quick else Settings()).of_size(arguments.n)
-    settings = replace(
-        settings, window_s=arguments.window or settings.window_s, cap_s=arguments.cap or settings.cap_s
-    )
+    settings = replace(settings, window_s=arguments.window or settings.window_s, cap_s=arguments.cap or settings.cap_s)
     # Servers and workers end with their `with` blocks, also when this is told to stop.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     repeats = arguments.repeats or (1 if arguments.quick else 3)
@@ -95,7 +93,9 @@ def _main(arguments: argparse.Namespace) -> int:
         return 130
     compared = targets.table(targets.targets(folder, everyone))
     (folder / "targets.md").write_text(compared + "\n")
-    print(f"\nTables, plots and raw figures are in {os.path.relpath(folder)}; targets.md compares them with the targets.")
+    print(
+        f"\nTables, plots and raw figures are in {os.path.relpath(folder)}; targets.md compares them with the targets."
+    )
     return 0 if whole else 1
 
 

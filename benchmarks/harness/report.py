@@ -15,7 +15,7 @@ from harness.scenario import Scenario
 from harness.summary import Row, ranked, table
 
 matplotlib.use("svg")
-from matplotlib import pyplot  # noqa: E402  the backend must be chosen first
+from matplotlib import pyplot
 
 OURS, OTHERS = "#c2410c", "#64748b"
 ABSENT = "Upstream alsek is not in the table: it is not on the package index."
@@ -29,9 +29,7 @@ def save(folder: Path, scenario: Scenario, rows: Sequence[Row], facts: dict[str,
         "scenario": scenario.name,
         "question": scenario.question,
         "facts": facts,
-        "rows": [
-            {"contender": row.contender, "measurements": row.measurements, "errors": row.errors} for row in rows
-        ],
+        "rows": [{"contender": row.contender, "measurements": row.measurements, "errors": row.errors} for row in rows],
     }
     (folder / f"{scenario.name}.json").write_text(json.dumps(content, indent=1, default=float) + "\n")
     errors = [f"* {row.contender}: {row.errors[0].splitlines()[0]}" for row in rows if row.errors]

@@ -20,7 +20,7 @@ class Settings:
     #: Give up when no task starts for this long.
     stall_s: float = 30.0
     #: Longest wait for a recovery.
-    cap_s: float = 90.0
+    cap_s: float = 120.0
 
     @classmethod
     def quick(cls) -> "Settings":

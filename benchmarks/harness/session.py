@@ -15,7 +15,6 @@ from harness.server import Server
 from harness.tallies import Tally
 
 
-
 class MeasurementError(RuntimeError):
     """A contender did not do what was asked; the message carries its own last words."""
 
@@ -56,7 +55,7 @@ class Session:
             self._stack = opening.pop_all()
         return self
 
-    def __exit__(self, *details: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def ask(self, command: str, *arguments: object) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from harness.session import MeasurementError, Session
 
 #: Only those that bear large sizes are asked beyond this.
 FOR_ALL = 100_000
-#: The worker is watched over this many tasks, and over no longer than this.
-WATCHED = 20_000
+#: The worker is watched over this many tasks, the fast ones longer; and over no longer than this.
+WATCHED, WATCHED_LARGE = 20_000, 100_000
 WATCHED_S = 20.0
 
 
@@ -28,8 +28,9 @@ def measure(contender: Contender, settings: Settings) -> Measurement:
 
 
 def _at(contender: Contender, size: int, settings: Settings) -> Measurement:
-    on_top = sized(contender, max(settings.n // 10, 200))
-    watched = sized(contender, min(WATCHED, settings.n))
+    on_top = sized(contender, max(settings.n // 4, 200))
+    watched = min(WATCHED_LARGE, settings.large) if contender.large else min(WATCHED, settings.n)
+    watched = sized(contender, watched)
     with Session(contender, records=size + 4 * watched + 10_000) as session:
         empty = session.server.read()
         if size:

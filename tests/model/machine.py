@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, StoredResult
 from model.comparison import adopt, differences, moments, shift
 from model.engine_under_test import CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR, STATUSES
-from model.partition import JUNK, Record
+from model.partition import ENDED, JUNK, Record
 from model.queue_model import QueueModel
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ queues = st.sampled_from(QUEUES)
 delays = st.sampled_from([0, 0, 10_000, 40_000])
 priorities = st.sampled_from([0, 0, 1, 4_095])
 bodies = st.sampled_from([b"body", b"\x00\xff{}", b""])
+states = st.sampled_from(["r", "d", "l", "l", "x", "S"])
 whose = st.sampled_from(["own", "own", "own", "former", "administrator", "nobody"])
 messages = st.fixed_dictionaries(
     {
@@ -42,8 +43,8 @@ messages = st.fixed_dictionaries(
         "body": st.sampled_from([b"1", b"\x00\xff"]),
         "priority": priorities,
         "delay_ms": delays,
-        "ttl_ms": st.sampled_from([None, None, 20_000, 500_000]),
-        "kept_status_ms": st.sampled_from([None, None, 50_000, 0]),
+        "ttl_ms": st.sampled_from(["", "", 20_000, 500_000]),
+        "kept_status_ms": st.sampled_from(["", "", 50_000, 0]),
     }
 )
 policies = st.builds(
@@ -70,6 +71,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.last_claim: dict[str, tuple[list[Interest], str, str, int]] = {}
         #: Ids whose record was spoilt on purpose.
         self.spoilt: set[str] = set()
+        #: What each message looked like after the last step: its state and its fence.
+        self.seen: dict[str, tuple[str, int]] = {}
+        #: Ids that somebody removed or submitted anew.
+        self.may_go: set[str] = set()
         self.claims = 0
 
     @initialize(policy=policies)
@@ -94,20 +99,23 @@ class QueueMachine(RuleBasedStateMachine):
     def submit_a_known_uuid(self, pick: int, what: dict[str, Any], again: bool) -> None:
         uuid = self._pick(pick)
         codes = self._step("submit", self.home[uuid], [NewMessage(uuid, **what)], again=again)
+        if codes == [1]:
+            self.may_go.add(uuid)
         event(f"submit known: {codes[0]}")
 
     @precondition(lambda self: self.uuids)
-    @rule(pick=picks, skip=st.booleans())
-    def revoke(self, pick: int, skip: bool) -> None:
-        uuid = self._pick(pick)
+    @rule(pick=picks, state=states, skip=st.sampled_from([False, False, True]))
+    def revoke(self, pick: int, state: str, skip: bool) -> None:
+        uuid = self._pick(pick, state)
         code = self._step("revoke", self.home[uuid], uuid, skip_if_running=skip)
         event(f"revoke: {code}")
         self._repeated("revoke", self.home[uuid], uuid, skip_if_running=skip)
 
     @precondition(lambda self: self.uuids)
-    @rule(pick=picks)
-    def remove(self, pick: int) -> None:
-        uuid = self._pick(pick)
+    @rule(pick=picks, state=states)
+    def remove(self, pick: int, state: str) -> None:
+        uuid = self._pick(pick, state)
+        self.may_go.add(uuid)
         code = self._step("remove", self.home[uuid], uuid)
         event(f"remove: {code}")
         self._repeated("remove", self.home[uuid], uuid)
@@ -124,10 +132,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         consumer=st.sampled_from(CONSUMERS),
-        line=st.lists(queues, min_size=1, max_size=3, unique=True),
-        want=st.integers(0, 4),
-        tasks=st.sampled_from([(), (), ("add",)]),
-        again=st.booleans(),
+        line=st.permutations(QUEUES) | st.lists(queues, min_size=1, max_size=3, unique=True),
+        want=st.sampled_from([1, 2, 4, 4, 0]),
+        tasks=st.sampled_from([(), (), (), ("add",)]),
+        again=st.sampled_from([False, False, True]),
     )
     def claim(self, consumer: str, line: list[str], want: int, tasks: tuple[str, ...], again: bool) -> None:
         self.claims += 1
@@ -176,6 +184,7 @@ class QueueMachine(RuleBasedStateMachine):
             elif callback == "known":
                 known = self._pick(child["priority"] + pick)
                 born = (self.home[known], NewMessage(known, **child))
+                self.may_go.add(known)
             acks.append(Ack(held, stored, born))
         codes = self._step("ack", acks)
         for code in codes:
@@ -284,6 +293,27 @@ class QueueMachine(RuleBasedStateMachine):
             wrong = self.model.partition.violations(self.spoilt)
             assert not wrong, "\n".join(wrong)
 
+    @invariant()
+    def nothing_is_lost_and_nothing_ends_twice(self) -> None:
+        """A message goes only after its end, its end is final, and its fence never falls."""
+        if not hasattr(self, "model"):
+            return
+        records = self.model.partition.records
+        now = {
+            uuid: (record.state or "", record.fence)
+            for uuid, record in records.items()
+            if isinstance(record, Record) and uuid not in self.spoilt
+        }
+        for uuid, (state, fence) in self.seen.items():
+            if uuid in self.may_go or uuid in self.spoilt:
+                continue
+            after, fence_after = now.get(uuid, ("gone", fence))
+            assert after != "gone" or state in ENDED + "x", f"{uuid} was lost in state {state}"
+            assert state not in ENDED or after in (state, "gone"), f"{uuid} ended as {state}, then {after}"
+            assert fence_after >= fence, f"the fence of {uuid} fell from {fence} to {fence_after}"
+        self.seen = now
+        self.may_go.clear()
+
     # How a step is made.
 
     def _step(self, verb: str, *args: Any, **how: Any) -> Any:
@@ -368,15 +398,18 @@ class QueueMachine(RuleBasedStateMachine):
         return list({held.uuid: held for held in (self._held(*one, sound=sound) for one in who)}.values())
 
     def _held(self, pick: int, holder: str, *, sound: bool = False) -> Held:
-        uuid = self._pick(pick, "l" if holder == "own" else "", sound=sound)
-        tokens = self.tokens.get(uuid, [])
-        token = {
-            "own": tokens[-1] if tokens else "nobody.0-0",
-            "former": tokens[0] if tokens else "nobody.0-0",
-            "administrator": "",
-            "nobody": "nobody.0-0",
-        }[holder]
-        return Held(self.home[uuid], uuid, token)
+        """A lease as `holder` would name it; there is one for its own holder, if anything can be claimed."""
+        if holder == "own" and not any(queue.leases for queue in self.model.partition.queues.values()):
+            self.claim(CONSUMERS[pick % len(CONSUMERS)], list(QUEUES), 3, (), False)
+        claimed = [uuid for uuid in self.uuids if uuid in self.tokens and not (sound and uuid in self.spoilt)]
+        if holder == "former" and claimed:
+            uuid = claimed[pick % len(claimed)]
+            token = self.tokens[uuid][pick % len(self.tokens[uuid])]
+        else:
+            uuid = self._pick(pick, "l" if holder == "own" else "", sound=sound)
+            token = self.tokens.get(uuid, ["nobody.0-0"])[-1]
+        fitting = {"administrator": "", "nobody": "nobody.0-0"}
+        return Held(self.home[uuid], uuid, fitting.get(holder, token))
 
 
 def _timeless(hand: Hand) -> tuple[bool, list[int], list[Any]]:

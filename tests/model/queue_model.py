@@ -342,9 +342,9 @@ class QueueModel:
         record = Record(b=_text(new.body), T=new.task_name, s="r")
         if new.priority:
             record.priority = new.priority
-        if new.ttl_ms is not None:
-            record.expires_at = str(now + new.ttl_ms)
-        if new.kept_status_ms is not None:
+        if new.ttl_ms != "":
+            record.expires_at = str(now + int(new.ttl_ms))
+        if new.kept_status_ms != "":
             record.kept_status_ms = str(new.kept_status_ms)
         self.partition.records[new.uuid] = record
         self._place(now, queue, new.uuid, record, new.delay_ms)
@@ -401,7 +401,7 @@ class QueueModel:
         payload = self._statuses[name]
         if record.kept_status_ms is None or not payload:
             return
-        stem = f"{queue}:{record.task_name}:{uuid}"
+        stem = f"{queue}:{record.task_name or ''}:{uuid}"
         kept_ms = int(record.kept_status_ms)
         self.partition.kept[f"status:{stem}"] = Kept(payload, now + kept_ms if ended and kept_ms else None)
         self._publish(f"channel:{stem}", payload)
@@ -481,7 +481,7 @@ class QueueModel:
         for entry in receipt.split(" ")[1:]:
             number, _, uuid = entry.partition(":")
             record = self.partition.record(uuid)
-            if record is not None and record.state == "l" and record.token == token:
+            if record is not None and record.readable and record.state == "l" and record.token == token:
                 hand.append(_claimed(interests[int(number) - 1].queue, uuid, record))
         return hand
 

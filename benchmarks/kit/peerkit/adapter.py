@@ -39,10 +39,6 @@ class Options:
     results: bool
     safe: bool
 
-    @property
-    def redis_port(self) -> int:
-        return int(self.redis_url.rsplit(":", 1)[1].split("/")[0])
-
 
 @cache
 def options() -> Options:

@@ -68,3 +68,5 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+__all__ = ["ended", "started"]

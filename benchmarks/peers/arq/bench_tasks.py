@@ -3,6 +3,7 @@
 import asyncio
 
 from arq.connections import RedisSettings
+
 from peerkit import tally
 from peerkit.adapter import options
 

@@ -3,6 +3,7 @@
 import time
 
 from celery import Celery
+
 from peerkit import tally
 from peerkit.adapter import options
 

@@ -15,7 +15,7 @@ class Dramatiq(Adapter):
     def worker(self):
         asked = options()
         if asked.concurrency is None:
-            os.environ["dramatiq_queue_prefetch"] = "200"
+            os.environ["dramatiq_queue_prefetch"] = "200"  # noqa: SIM112  its own spelling
         return [program("dramatiq"), "bench_tasks", "-p", str(asked.processes), "-t", str(asked.concurrency or 4),
                 "--skip-logging"]  # fmt: skip
 

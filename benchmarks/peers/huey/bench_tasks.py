@@ -3,6 +3,7 @@
 import time
 
 from huey import RedisHuey
+
 from peerkit import tally
 from peerkit.adapter import options
 

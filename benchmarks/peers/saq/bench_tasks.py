@@ -2,9 +2,10 @@
 
 import asyncio
 
+from saq import Queue
+
 from peerkit import tally
 from peerkit.adapter import options
-from saq import Queue
 
 _options = options()
 queue = Queue.from_url(_options.redis_url)

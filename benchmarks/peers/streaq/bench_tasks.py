@@ -2,9 +2,10 @@
 
 import asyncio
 
+from streaq import Worker
+
 from peerkit import tally
 from peerkit.adapter import options
-from streaq import Worker
 
 _options = options()
 worker = Worker(

@@ -2,10 +2,11 @@
 
 import asyncio
 
-from peerkit import tally
-from peerkit.adapter import options
 from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import ListQueueBroker, RedisAsyncResultBackend, RedisStreamBroker
+
+from peerkit import tally
+from peerkit.adapter import options
 
 _options = options()
 if _options.variant == "stream":

@@ -59,7 +59,8 @@ class StartMethod:
         """Start one child; it reports when it is ready."""
         ledger = Ledger(LEDGER_SLOTS[crew.kind])
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=child_entry.main, args=(post, ledger, theirs))
+        name = f"Process-{post.settings.child}"
+        process = self._context.Process(target=child_entry.main, args=(post, ledger, theirs), name=name)
         # The tracker unblocks signals when it starts; what is started after it keeps them blocked.
         resource_tracker.ensure_running()
         with _signals_blocked(), _without_main():

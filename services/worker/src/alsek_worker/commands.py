@@ -6,21 +6,11 @@ core and the pools come when a command runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
-import click
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from alsek_worker.pool import WorkerPool
-
-#: Exit codes: the pool could not go on; it could not begin, and the one line on stderr says what to change.
-FAILED = 1
-REFUSED = 2
-
-LEVELS = ("CRITICAL", "FATAL", "ERROR", "WARN", "WARNING", "INFO", "DEBUG", "NOTSET")
+from alsek_worker.launch import Launch, start
 
 Package = Annotated[
     str, typer.Argument(metavar="PACKAGE", help="Module or package with the tasks, such as my_app.tasks.")
@@ -41,6 +31,7 @@ Processes = Annotated[
         "--n-processes", "--n_processes", min=1, help="Processes at most. CPUs - 1 by default.", show_default=False
     ),
 ]
+Loops = Annotated[int, typer.Option("--n-processes", "--n_processes", min=1, help="Processes, each with a loop.")]
 Floor = Annotated[
     int, typer.Option("--n-process-floor", "--n_process_floor", min=1, help="Process groups at all times.")
 ]
@@ -72,17 +63,12 @@ MaxMemory = Annotated[
     ),
 ]  # fmt: skip
 Level = Annotated[
-    str,
-    typer.Option(
-        "--log-level", "--log_level", metavar="LEVEL", click_type=click.Choice(LEVELS, case_sensitive=False),
-        help="DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.",
-    ),
-]  # fmt: skip
+    Literal["DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "NOTSET"],
+    typer.Option("--log-level", "--log_level", case_sensitive=False, help="Least level that is shown; any case."),
+]
 Format = Annotated[
-    str,
-    typer.Option(
-        "--log-format", click_type=click.Choice(["console", "json"]), help="Lines for people, or JSON for machines."
-    ),
+    Literal["console", "json"],
+    typer.Option("--log-format", "--log_format", help="Lines for people, or JSON for machines."),
 ]
 ThreadExit = Annotated[
     bool,
@@ -129,26 +115,23 @@ def thread_pool(
     consumer_backoff_floor: BackoffFloor = None,
     consumer_backoff_ceiling: BackoffCeiling = None,
 ) -> None:
-    r"""Run the tasks of PACKAGE in threads: groups of threads, each group a process.
+    """Run the tasks of PACKAGE in threads: groups of threads, each group a process.
 
     \b
     Examples:
       alsek thread-pool my_tasks
       alsek thread-pool my_app.tasks --queues urgent,mail --n-threads 16
       alsek thread-pool my_tasks --n-processes 4 --n-process-floor 2 --drain-timeout 60
-    """
+    """  # noqa: D301  (the backspace keeps the lines apart)
     _unused(slot_wait_interval, consumer_backoff_factor, consumer_backoff_floor, consumer_backoff_ceiling)
-
-    def make(common: dict[str, Any]) -> WorkerPool:
-        from alsek_worker.pool import ThreadWorkerPool
-
-        return ThreadWorkerPool(
-            n_threads=n_threads, n_processes=n_processes, n_process_floor=n_process_floor,
-            complete_only_on_thread_exit=complete_only_on_thread_exit, **common,
-        )  # fmt: skip
-
-    choices = _choices(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
-    _run(package, queues, task_specific_mode, choices, make)
+    pool = {
+        "n_threads": n_threads,
+        "n_processes": n_processes,
+        "n_process_floor": n_process_floor,
+        "complete_only_on_thread_exit": complete_only_on_thread_exit,
+    }
+    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    start(Launch("thread-pool", package, _names(queues), task_specific_mode, pool, settings))
 
 
 def process_pool(
@@ -169,25 +152,20 @@ def process_pool(
     consumer_backoff_floor: BackoffFloor = None,
     consumer_backoff_ceiling: BackoffCeiling = None,
 ) -> None:
-    r"""Run the tasks of PACKAGE in processes: one message at a time each, ended for certain when its time is up.
+    """Run the tasks of PACKAGE in processes: one message at a time each, ended for certain when its time is up.
 
     \b
     Examples:
       alsek process-pool my_tasks
       alsek process-pool my_app.tasks --n-processes 4 --max-tasks-per-child 1000
       alsek process-pool my_app.tasks --max-memory-per-child 512
-    """
+    """  # noqa: D301  (the backspace keeps the lines apart)
     _unused(
         prune_interval, slot_wait_interval, consumer_backoff_factor, consumer_backoff_floor, consumer_backoff_ceiling
     )
-
-    def make(common: dict[str, Any]) -> WorkerPool:
-        from alsek_worker.pool import ProcessWorkerPool
-
-        return ProcessWorkerPool(n_processes=n_processes, **common)
-
-    choices = _choices(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
-    _run(package, queues, task_specific_mode, choices, make)
+    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    pool = {"n_processes": n_processes}
+    start(Launch("process-pool", package, _names(queues), task_specific_mode, pool, settings))
 
 
 def async_pool(
@@ -195,7 +173,7 @@ def async_pool(
     queues: Queues = None,
     task_specific_mode: TaskSpecific = False,
     concurrency: Concurrency = 100,
-    n_processes: Processes = 1,
+    n_processes: Loops = 1,
     uvloop: Uvloop = None,
     fair: Fair = False,
     drain_timeout: DrainTimeout = 30,
@@ -205,21 +183,16 @@ def async_pool(
     log_level: Level = "INFO",
     log_format: Format = "console",
 ) -> None:
-    r"""Run the `async def` tasks of PACKAGE: many at a time on an event loop.
+    """Run the `async def` tasks of PACKAGE: many at a time on an event loop.
 
     \b
     Examples:
       alsek async-pool my_tasks
       alsek async-pool my_app.tasks --concurrency 500 --n-processes 2
-    """
-
-    def make(common: dict[str, Any]) -> WorkerPool:
-        from alsek_worker.pool import AsyncWorkerPool
-
-        return AsyncWorkerPool(concurrency=concurrency, n_processes=n_processes or 1, **common)
-
-    choices = _choices(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
-    _run(package, queues, task_specific_mode, choices | {"uvloop": uvloop}, make)
+    """  # noqa: D301  (the backspace keeps the lines apart)
+    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    pool = {"concurrency": concurrency, "n_processes": n_processes}
+    start(Launch("async-pool", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop}))
 
 
 def worker(
@@ -238,25 +211,24 @@ def worker(
     log_level: Level = "INFO",
     log_format: Format = "console",
 ) -> None:
-    r"""Run all tasks of PACKAGE, each by its own mechanism: threads, processes and coroutines under one supervisor.
+    """Run all tasks of PACKAGE, each by its own mechanism: threads, processes and coroutines under one supervisor.
 
     \b
     Examples:
       alsek worker my_app.tasks
       alsek worker my_app.tasks --queues urgent,mail,reports --fair
       alsek worker my_app.tasks --log-format json --drain-timeout 120
-    """
-
-    def make(common: dict[str, Any]) -> WorkerPool:
-        from alsek_worker.pool import MixedWorkerPool
-
-        return MixedWorkerPool(n_threads=n_threads, n_processes=n_processes, concurrency=concurrency, **common)
-
-    choices = _choices(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
-    _run(package, queues, task_specific_mode, choices | {"uvloop": uvloop}, make)
+    """  # noqa: D301  (the backspace keeps the lines apart)
+    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    pool = {"n_threads": n_threads, "n_processes": n_processes, "concurrency": concurrency}
+    start(Launch("worker", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop}))
 
 
-def _choices(
+def _names(queues: str | None) -> list[str] | None:
+    return None if queues is None else [name for part in queues.split(",") if (name := part.strip())]
+
+
+def _settings(
     fair: bool,
     drain_timeout: float,
     lease: float | None,
@@ -273,45 +245,6 @@ def _choices(
         "log_level": log_level.upper(),
         "log_format": log_format,
     } | ({} if lease is None else {"lease_ms": int(lease * 1000)})
-
-
-def _run(
-    package: str,
-    queues: str | None,
-    task_specific_mode: bool,
-    choices: dict[str, Any],
-    make: Callable[[dict[str, Any]], WorkerPool],
-) -> None:
-    from alsek.core.discovery import collect_tasks
-    from alsek.exceptions import AlsekError
-    from alsek.logging import setup_logging
-    from alsek_worker.settings import Settings
-    from alsek_worker.supervisor import PoolBrokenError
-    from alsek_worker.workload import of_tasks
-
-    setup_logging(choices["log_level"], choices["log_format"], root=True)
-    try:
-        tasks = collect_tasks(package)
-        broker = of_tasks(tasks).broker
-        pool = make(
-            {
-                "tasks": list(tasks),
-                "package_name": package,
-                "queues": None if queues is None else [name for part in queues.split(",") if (name := part.strip())],
-                "task_specific_mode": task_specific_mode,
-                "settings": Settings(**{"lease_ms": broker.lease_ms} | choices),
-            }
-        )
-        pool.run()
-    except PoolBrokenError as error:
-        _leave(FAILED, error)
-    except (AlsekError, ImportError, ValueError) as error:
-        _leave(REFUSED, error)
-
-
-def _leave(code: int, error: Exception) -> None:
-    typer.echo(f"alsek: {' '.join(str(error).split())}", err=True)
-    raise typer.Exit(code) from error
 
 
 def _unused(*_: object) -> None:

@@ -111,9 +111,9 @@ class Postmortem:
         for settlement, code in zip(settlements, codes, strict=True):
             message = settlement.message
             if code == Code.DEAD:
-                log.error("message.poisonous", uuid=message.uuid, queue=message.queue, process=crash)
+                log.error("message.poisonous", uuid=message.uuid, queue=message.queue, fate=crash)
             elif code.accepted:
-                log.info("message.released", uuid=message.uuid, queue=message.queue, process=crash or "stopped")
+                log.info("message.released", uuid=message.uuid, queue=message.queue, fate=crash or "was stopped")
 
     def _time_out(self, entry: Entry) -> None:
         message = self._broker.find(entry.uuid)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from enum import IntEnum
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from alsek.exceptions import AlsekError
@@ -133,21 +133,17 @@ class Supervisor:
         return True
 
     def _sleep(self, children: list[Child], until_ms: int) -> None:
-        by_handle: dict[int | Connection, Child] = {child.sentinel: child for child in children}
-        by_handle |= {child.line: child for child in children if not child.deaf}
+        sentinels = {child.sentinel: child for child in children}
+        lines = {child.line: child for child in children if not child.deaf}
         timeout = max(0, until_ms - now_ms()) / 1000
-        ready = wait([self._stop.bell.fileno(), *by_handle], timeout)
+        ready = wait([self._stop.bell.fileno(), *sentinels, *lines], timeout)
         self._stop.bell.hush()
         while self._posted:
             self._posted.popleft()()
-        for handle in ready:
-            child = by_handle.get(handle)  # type: ignore[arg-type]  # sockets are never among them
-            if child is not None and handle is child.line:
-                self._read(child)
-        for handle in ready:
-            child = by_handle.get(handle)  # type: ignore[arg-type]
-            if child is not None and handle == child.sentinel:
-                self._bury(child)
+        for line in lines.keys() & ready:
+            self._read(lines[line])
+        for sentinel in sentinels.keys() & ready:
+            self._bury(sentinels[sentinel])
 
     # The life of a child.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from alsek.core import envelope, record
@@ -132,40 +133,42 @@ class Broker:
         Raises:
             MessageAlreadyExistsError: Some uuids are alive already (`.uuids` names them); all others were stored.
         """
-        groups: dict[tuple[int, str], list[NewMessage]] = {}
+        return self.submit_new(((m.queue, self.new_message(m, ttl, kept_status_ms)) for m in messages))
+
+    def submit_new(self, messages: Iterable[tuple[str, NewMessage]]) -> int:
+        """Store messages that are packed already, given with their queues; see `submit_many`."""
+        batches: deque[list[NewMessage]] = deque()
         taken: list[str] = []
         count = 0
-        calls: list[Call] = []
-        batches: list[list[NewMessage]] = []
-
-        def flush() -> None:
-            for batch, codes in zip(batches, self._execute(calls), strict=True):
+        for codes in self.redis.links.stream(self._batches(messages, batches), patience=_PATIENCE_S):
+            batch = batches.popleft()
+            count += len(batch)
+            if 0 in codes:
                 taken.extend(new.uuid for new, code in zip(batch, codes, strict=True) if code == Code.EXISTS)
-            calls.clear()
-            batches.clear()
-
-        partition_of = self.keys.partition
-        for message in messages:
-            count += 1
-            group = groups.setdefault((partition_of(message.uuid), message.queue), [])
-            group.append(self.new_message(message, ttl, kept_status_ms))
-            if len(group) == MOST_IN_A_CALL:
-                partition, queue = partition_of(message.uuid), message.queue
-                calls.append(self.verbs.submit(partition, queue, group))
-                batches.append(group)
-                del groups[partition, queue]
-                if len(calls) == 4:  # enough to keep both sides of the wire busy
-                    flush()
-        for (partition, queue), group in groups.items():
-            calls.append(self.verbs.submit(partition, queue, group))
-            batches.append(group)
-        if calls:
-            flush()
         if taken:
             error = MessageAlreadyExistsError(f"{len(taken)} of {count} messages exist already: {', '.join(taken[:5])}")
             error.uuids = taken
             raise error
         return count
+
+    def _batches(
+        self, messages: Iterable[tuple[str, NewMessage]], batches: deque[list[NewMessage]]
+    ) -> Iterator[Call]:
+        groups: dict[tuple[int, str], list[NewMessage]] = {}
+        partition_of, verbs = self.keys.partition, self.verbs
+        for queue, new in messages:
+            where = (partition_of(new.uuid), queue)
+            group = groups.get(where)
+            if group is None:
+                group = groups[where] = []
+            group.append(new)
+            if len(group) == MOST_IN_A_CALL:
+                batches.append(group)
+                del groups[where]
+                yield verbs.submit(*where, group)
+        for where, group in groups.items():
+            batches.append(group)
+            yield verbs.submit(*where, group)
 
     def revoke(self, message: Message, skip_if_running: bool = False) -> Code:
         """End a message as revoked; a running one is fenced off at once and its worker told to stop it.
@@ -366,7 +369,13 @@ class Broker:
         if ttl is not None and ttl <= 0:
             raise ValidationError(f"ttl has to be a positive number of ms, or None for no end: {ttl!r}")
         return NewMessage(
-            message.uuid, message.task_name, self.pack(message), message.priority, message.delay, ttl, kept_status_ms
+            message.uuid,
+            message.task_name,
+            self.pack(message),
+            message.priority,
+            message.delay,
+            "" if ttl is None else ttl,
+            "" if kept_status_ms is None else kept_status_ms,
         )
 
     def message_of(self, claimed: Claimed, token: str, deadline: float) -> Message:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from alsek.core import record
 from alsek.core.message import Lease, Message
 from alsek.storage.backends.redis.verbs import Claimed
@@ -28,7 +30,7 @@ def open_claimed(claimed: Claimed, token: str, deadline: float, serializer: Seri
         uuid=claimed.uuid,
         priority=claimed.priority,
         retries=claimed.retries,
-        exception_details=claimed.error or None,
+        exception_details=open_error(claimed.error),
         serializer=serializer,
     )
     message.lease = Lease(token, claimed.fence, claimed.deliveries, deadline)
@@ -48,7 +50,7 @@ def open_record(uuid: str, fields: dict[bytes, bytes], serializer: Serializer) -
         uuid=uuid,
         priority=int(fields.get(b"p", 0)),
         retries=int(fields.get(b"n", 0)),
-        exception_details=fields.get(b"e") or None,
+        exception_details=open_error(fields.get(b"e", b"")),
         serializer=serializer,
     )
     if fields[b"s"] == b"l":
@@ -58,7 +60,17 @@ def open_record(uuid: str, fields: dict[bytes, bytes], serializer: Serializer) -
 
 def pack_error(details: ExceptionDetails | None) -> bytes:
     """Pack exception details as they are stored beside a message; empty for none."""
-    return b"" if details is None else record.pack_exception(details)
+    return b"" if details is None else msgspec.json.encode(details)
+
+
+def open_error(packed: bytes) -> ExceptionDetails | None:
+    """Read what `pack_error` packed; what cannot be read is told as text."""
+    if not packed:
+        return None
+    try:
+        return msgspec.json.decode(packed, type=ExceptionDetails)
+    except msgspec.DecodeError:
+        return ExceptionDetails("unknown", packed.decode(errors="replace"))
 
 
 def death_note(name: str, text: str) -> bytes:

@@ -11,9 +11,23 @@ from itertools import count
 from threading import RLock
 
 
-def new_uuid() -> str:
-    """Return a new UUIDv7 as text, greater than every earlier one of this process."""
-    return _sequence.next()
+def new_uuid(millisecond: int | None = None) -> str:
+    """Return a new UUIDv7 as text, greater than every earlier one of this process.
+
+    Args:
+        millisecond: The time now, for who has read it already (ms since the epoch).
+    """
+    return _sequence.next(time.time_ns() // 1_000_000 if millisecond is None else millisecond)
+
+
+def made_at(uuid: str) -> int | None:
+    """Give the time that a UUIDv7 carries (ms since the epoch); `None` for any other id."""
+    if len(uuid) != 36 or uuid[14] != "7":
+        return None
+    try:
+        return int(uuid[:8] + uuid[9:13], 16)
+    except ValueError:
+        return None
 
 
 class _Sequence:
@@ -33,8 +47,7 @@ class _Sequence:
         self._lock = RLock()
         self._millisecond = 0
 
-    def next(self) -> str:
-        now = time.time_ns() // 1_000_000
+    def next(self, now: int) -> str:
         with self._lock:
             if now > self._millisecond:
                 self._begin(now)

@@ -10,14 +10,16 @@ What "as usual" means is part of the format: a default that is left out here may
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from alsek.core.backoff import ExponentialBackoff
+from alsek.core.ids import made_at
 from alsek.core.message import Message
 from alsek.defaults import DEFAULT_MECHANISM, DEFAULT_TASK_TIMEOUT, MAX_MESSAGE_BYTES
 from alsek.exceptions import (
+    AlsekError,
     CorruptMessageError,
     PayloadTooLargeError,
     SerializationError,
@@ -48,7 +50,9 @@ def pack(message: Message, serializer: Codec, *, max_bytes: int = MAX_MESSAGE_BY
         SerializationError: The serializer cannot hold something in the message; names the field.
         PayloadTooLargeError: The body would be longer than `max_bytes`.
     """
-    fields: dict[str, Any] = {"q": message.queue, "c": message.created_at}
+    fields: dict[str, Any] = {"q": message.queue}
+    if message.created_at != made_at(message.uuid):
+        fields["c"] = message.created_at
     if message.args:
         fields["a"] = _forward(message, serializer, "args", message.args)
     if message.kwargs:
@@ -98,9 +102,9 @@ def unpack(
     """
     version = body[0] if body else 0
     if version != VERSION:
-        _refuse_version(version, uuid)
+        raise _unreadable(version, uuid)
     try:
-        fields = _decode(memoryview(body)[1:])
+        fields = _decode(body[1:])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise CorruptMessageError(f"The message {uuid} cannot be read: {error}", uuid=uuid) from error
     values: dict[str, Any] = {}
@@ -109,7 +113,7 @@ def unpack(
         if key in _PLAIN:
             name, kind = _PLAIN[key]
             if value.__class__ is not kind:
-                _refuse_field(uuid, name)
+                raise _malformed(uuid, name)
             values[name] = value
         elif key in _SERIALIZED:
             values[_SERIALIZED[key][0]] = _reverse(uuid, serializer, *_SERIALIZED[key], value)
@@ -117,8 +121,10 @@ def unpack(
             values["backoff_settings"] = _backoff(uuid, value)
         else:
             unknown = {**(unknown or {}), key: value}
-    if "queue" not in values or "created_at" not in values:
-        _refuse_field(uuid, "queue or created_at")
+    if "created_at" not in values:
+        values["created_at"] = made_at(uuid)
+    if "queue" not in values or values["created_at"] is None:
+        raise _malformed(uuid, "queue or created_at")
     return Message.from_record(
         task_name=task_name,
         uuid=uuid,
@@ -171,7 +177,7 @@ def _reverse(uuid: str, serializer: Codec, field: str, kind: type | None, text: 
     if kind is not None and value.__class__ is not kind:
         if kind is tuple and isinstance(value, list):
             return tuple(value)
-        _refuse_field(uuid, field)
+        raise _malformed(uuid, field)
     return value
 
 
@@ -179,22 +185,21 @@ def _backoff(uuid: str, value: Any) -> dict[str, Any]:
     match value:
         case [str(algorithm), dict(parameters)]:
             return {"algorithm": algorithm, "parameters": parameters}
-        case _:
-            _refuse_field(uuid, "backoff_settings")
+    raise _malformed(uuid, "backoff_settings")
 
 
-def _refuse_field(uuid: str, field: str) -> NoReturn:
-    raise CorruptMessageError(f"The message {uuid} cannot be read: its {field} is missing or malformed", uuid=uuid)
+def _malformed(uuid: str, field: str) -> CorruptMessageError:
+    return CorruptMessageError(f"The message {uuid} cannot be read: its {field} is missing or malformed", uuid=uuid)
 
 
-def _refuse_version(version: int, uuid: str) -> NoReturn:
+def _unreadable(version: int, uuid: str) -> AlsekError:
     if version > VERSION:
-        raise UnsupportedMessageVersionError(
+        return UnsupportedMessageVersionError(
             f"The message {uuid} has format {version}, this release reads up to {VERSION}: upgrade the workers",
             version=version,
             uuid=uuid,
         )
-    raise CorruptMessageError(f"The message {uuid} cannot be read: it has no valid version byte", uuid=uuid)
+    return CorruptMessageError(f"The message {uuid} cannot be read: it has no valid version byte", uuid=uuid)
 
 
 #: Key → field and its type, for what MessagePack holds by itself.

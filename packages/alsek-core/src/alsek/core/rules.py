@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from alsek.core.backoff import BackoffSettingsType
 
 #: Meaning something in keys, in glob patterns, or between the two.
-_FORBIDDEN_IN_NAMES = re.compile(r"[\s{}*?\[\]\\:]")
-_SPACE = re.compile(r"\s")
+_FORBIDDEN_IN_NAMES = re.compile(r"[ {}*?\[\]\\:]")
 
 
 def check_name(value: Any, what: str) -> str:
@@ -24,6 +23,8 @@ def check_name(value: Any, what: str) -> str:
     Raises:
         ValidationError: Not a text, empty, too long, or with characters that keys cannot have.
     """
+    if value.__class__ is str and value.isidentifier() and len(value) <= MAX_NAME_LENGTH:
+        return value  # nearly all are: spares the pattern
     if not isinstance(value, str):
         raise ValidationError(f"The {what} must be a text, not {_kind(value)}: {value!r}")
     if not 0 < len(value) <= MAX_NAME_LENGTH:
@@ -45,7 +46,7 @@ def check_uuid(value: Any, what: str = "uuid") -> str:
         raise ValidationError(f"The {what} must be a text, not {_kind(value)}: {value!r}")
     if not 0 < len(value) <= MAX_UUID_LENGTH:
         raise ValidationError(f"The {what} must have 1 to {MAX_UUID_LENGTH} characters, not {len(value)}")
-    if not value.isprintable() or _SPACE.search(value):
+    if not value.isprintable() or " " in value:  # the only whitespace that counts as printable
         raise ValidationError(f"The {what} {value!r} may not contain whitespace or control characters")
     return str.__str__(value)
 
@@ -78,6 +79,8 @@ def check_ms(value: Any, what: str, least: int = 0) -> int:
     Raises:
         ValidationError: Not a whole number, below `least`, or beyond a hundred years.
     """
+    if value.__class__ is int and least <= value <= MAX_DURATION_MS:
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_DURATION_MS:
@@ -91,7 +94,9 @@ def check_args(value: Any) -> tuple[Any, ...]:
     Raises:
         ValidationError: Not a list or tuple, nor anything else that gives one value after the other.
     """
-    if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
+    if value.__class__ in (tuple, list):
+        return tuple(value)
+    if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(value, Iterable):
         raise ValidationError(f"The args must be a list or tuple, not {_kind(value)}: {value!r:.200}")
     return tuple(value)
 
@@ -102,7 +107,7 @@ def check_mapping(value: Any, what: str) -> dict[str, Any]:
     Raises:
         ValidationError: Not a dict, or one of its keys is no text.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise ValidationError(f"The {what} must be a dict, not {_kind(value)}: {value!r:.200}")
     for key in value:
         if not isinstance(key, str):
@@ -128,10 +133,11 @@ def check_backoff(value: Any) -> BackoffSettingsType:
     Raises:
         ValidationError: Not of the form that `Backoff.settings` has.
     """
-    match value:
-        case {"algorithm": str(algorithm), "parameters": dict(parameters)} if len(value) == 2:
+    if isinstance(value, dict) and len(value) == 2:
+        algorithm, parameters = value.get("algorithm"), value.get("parameters")
+        if isinstance(algorithm, str) and isinstance(parameters, dict):
             # A copy: one task may give the same settings to all its messages.
-            return {"algorithm": algorithm, "parameters": {**parameters}}
+            return {"algorithm": algorithm, "parameters": parameters.copy()}
     raise ValidationError(f"The backoff_settings must be the settings of a backoff: {value!r:.200}")
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
+from alsek.core.async_generate import AsyncGenerate
 from alsek.core.backoff import Backoff, ConstantBackoff, ExponentialBackoff
 from alsek.core.broker import Broker
 from alsek.core.ids import new_uuid
 from alsek.core.message import Message
+from alsek.core.mould import Mould
 from alsek.core.status.types import TaskStatus
-from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT
+from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT, DEFAULT_TTL
 from alsek.exceptions import RevokedError, SchedulingError, ValidationError
+from alsek.storage.backends.redis.verbs import NewMessage
 from alsek.types import SUPPORTED_MECHANISMS, SupportedMechanismType
 from alsek.utils.parsing import parse_exception
 
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
 
 Callback = Message | Sequence[Message]
 
+#: What a call of `generate_many` usually says.
+_ARGUMENTS = frozenset({"args", "kwargs"})
 
-class Task:
+
+class Task(AsyncGenerate):
     """A function with everything that decides how its messages are made and run.
 
     Args:
@@ -186,15 +192,38 @@ class Task:
             MessageAlreadyExistsError: Some uuids are alive already (`.uuids`); all other messages were enqueued.
             ValidationError: As in `generate`; nothing was enqueued.
         """
-        options = {"ttl": common.pop("ttl")} if "ttl" in common else {}
-        messages = [self.generate(submit=False, **{**common, **call}) for call in calls]
-        if submit:
-            self._announce(messages)
-            self.broker.submit_many(messages, **self._tracked(options))
-            if type(self).on_submit is not Task.on_submit:
-                for message in messages:
-                    self.on_submit(message)
+        ttl = common.pop("ttl", DEFAULT_TTL)
+        if not submit:
+            return [self.generate(submit=False, **{**common, **call}) for call in calls]
+        made = list(self._make_many(calls, common, ttl))
+        messages = [message for message, _ in made]
+        self._announce(messages)
+        self.broker.submit_new((message.queue, new) for message, new in made)
+        if type(self).on_submit is not Task.on_submit:
+            for message in messages:
+                self.on_submit(message)
         return messages
+
+    def _make_many(
+        self, calls: Iterable[Mapping[str, Any]], common: dict[str, Any], ttl: int | None
+    ) -> Iterator[tuple[Message, NewMessage]]:
+        broker = self.broker
+        kept = self._tracked({}).get("kept_status_ms")
+        mould: Mould | None = None
+        if not {"args", "kwargs", "uuid", "callback"} & common.keys():
+            mould = Mould(self.generate(submit=False, **common), broker.backend.serializer, broker.max_message_bytes)
+        if mould is not None and mould.usable:
+            rest = broker.new_message(mould.pattern, ttl, kept)[3:]
+        for call in calls:
+            if mould is not None and mould.usable and call.keys() <= _ARGUMENTS:
+                args, kwargs = call.get("args"), call.get("kwargs")
+                if args and self.no_positional_args:
+                    self._check(args, None)
+                message, body = mould.cast(args, kwargs)
+                yield message, NewMessage(message.uuid, message.task_name, body, *rest)
+            else:
+                message = self.generate(submit=False, **{**common, **call})
+                yield message, broker.new_message(message, ttl, kept)
 
     def defer(self) -> Self:
         """Make the next `generate()` of this thread keep its message to itself; can be nested."""

@@ -10,12 +10,15 @@ from alsek.storage.keys import Keys
 if TYPE_CHECKING:
     from redis.connection import Connection
 
+    from alsek.storage.backends.redis.async_link import AsyncLink, AsyncLinks
+
 
 class EngineAccess:
     """Mixed into the synchronous Redis backend; it brings `keys` and `new_connection`."""
 
     keys: Keys
     _links: LinkPool | None = None
+    _async_links: AsyncLinks | None = None
 
     def new_connection(self, socket_timeout: float | None = 5.0) -> Connection:
         """Make an unconnected connection of our own."""
@@ -31,6 +34,15 @@ class EngineAccess:
         if self._links is None:
             self._links = LinkPool(self.new_connection)
         return self._links
+
+    @property
+    def async_link(self) -> AsyncLink:
+        """The link that all tasks of the running event loop share."""
+        if self._async_links is None:
+            from alsek.storage.backends.redis.async_link import AsyncLinks
+
+            self._async_links = AsyncLinks(self.new_connection)
+        return self._async_links.current()
 
     def record(self, uuid: str) -> dict[bytes, bytes]:
         """Read a message's record as it is stored; empty when there is none."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from random import random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -101,6 +102,33 @@ class Link:
                 time.sleep(min(left, random() * pause))  # noqa: S311  (jitter, not a secret)
                 pause = min(_LONGEST_PAUSE, pause * 2)
 
+    def stream(self, calls: Iterable[Call], *, patience: float = 0.0) -> Iterator[Any]:
+        """Run calls in order and give their replies; the next is made while Redis works on the last.
+
+        Args:
+            calls: Taken one ahead of the replies.
+            patience: Seconds for which an unreachable Redis is tried again, for each call.
+
+        Raises:
+            AlsekError: As `execute`.
+        """
+        sent: deque[Call] = deque()
+        known: set[bytes] = set()
+        for call in calls:
+            if call.script.digest not in known:  # the first of its kind may have to be loaded
+                yield from self._read_sent(sent, patience)
+                yield self.execute([call], patience=patience)[0]
+                known.add(call.script.digest)
+                continue
+            try:
+                self._ready().send_packed_command([call.packed()], check_health=False)
+            except (redis_errors.RedisError, OSError, BackendUnavailableError):
+                self.close()
+            sent.append(call)
+            if len(sent) > 1:
+                yield self._read_sent_one(sent, patience)
+        yield from self._read_sent(sent, patience)
+
     def command(self, *args: Argument) -> Any:
         """Run one plain command without any repeat."""
         packed = hiredis.pack_command(args)
@@ -159,6 +187,26 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()
+
+    def _read_sent(self, sent: deque[Call], patience: float) -> Iterator[Any]:
+        while sent:
+            yield self._read_sent_one(sent, patience)
+
+    def _read_sent_one(self, sent: deque[Call], patience: float) -> Any:
+        # A lost connection takes all outstanding replies with it: each call is then repeated, as a repeat.
+        call = sent.popleft()
+        if self._connection is None:
+            return self.execute([call.repeated()], patience=patience)[0]
+        try:
+            return self._connection.read_response(disable_decoding=True)
+        except redis_errors.ResponseError as error:
+            failure = translate(error, sent=True)
+            self.close()
+            if not isinstance(failure, BackendUnavailableError) and not is_missing_script(error):
+                raise failure from error
+        except (redis_errors.RedisError, OSError):
+            self.close()
+        return self.execute([call.repeated()], patience=patience)[0]
 
     def _ready(self) -> Connection:
         connection = self._connection
@@ -221,6 +269,11 @@ class LinkPool:
         """Run calls on a free link; see `Link.execute`."""
         with self._link() as link:
             return link.execute(calls, patience=patience)
+
+    def stream(self, calls: Iterable[Call], *, patience: float = 0.0) -> Iterator[Any]:
+        """Run calls one ahead of their replies on a free link; see `Link.stream`."""
+        with self._link() as link:
+            yield from link.stream(calls, patience=patience)
 
     def command(self, *args: Argument) -> Any:
         """Run a reading command on a free link; a connection that broke while it was idle is made anew."""

@@ -52,21 +52,15 @@ class Policy:
 
 
 class NewMessage(NamedTuple):
-    """A message on its way in; times in ms, `None` for never / untracked."""
+    """A message on its way in: the seven arguments that the scripts expect, times in ms, "" for never / untracked."""
 
     uuid: str
     task_name: str
     body: bytes
     priority: int = 0
     delay_ms: int = 0
-    ttl_ms: int | None = None
-    kept_status_ms: int | None = None
-
-    def arguments(self) -> tuple[Argument, ...]:
-        """Give the seven arguments that the scripts expect."""
-        ttl: Argument = "" if self.ttl_ms is None else self.ttl_ms
-        kept: Argument = "" if self.kept_status_ms is None else self.kept_status_ms
-        return (self.uuid, self.task_name, self.body, self.priority, self.delay_ms, ttl, kept)
+    ttl_ms: int | str = ""
+    kept_status_ms: int | str = ""
 
 
 class Held(NamedTuple):
@@ -155,7 +149,7 @@ class Verbs:
         """Store new messages of one queue. Reply: a code for each."""
         args: list[Argument] = [self.policy.weight, "1" if again else "0", self._statuses["SUBMITTED"]]
         for message in messages:
-            args += message.arguments()
+            args += message
         return Call(script("submit"), self._keys(partition, (queue,)), args, again=1)
 
     def claim(self, partition: int, interests: Sequence[Interest], token: str, consumer: str, want: int) -> Call:
@@ -215,7 +209,7 @@ class Verbs:
                 args += result
             if callback is not None:
                 queue, new = callback
-                args += (queues.setdefault(queue, len(queues) + 1), *new.arguments())
+                args += (queues.setdefault(queue, len(queues) + 1), *new)
         return Call(script("ack"), self._keys(partition, queues), args)
 
     def retry(self, partition: int, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> Call:

@@ -1,0 +1,5 @@
+from alsek import Broker
+from alsek.storage.backends.redis import RedisBackend
+
+backend = RedisBackend()
+broker = Broker(backend)

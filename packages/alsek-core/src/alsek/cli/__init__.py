@@ -1,0 +1,1 @@
+"""The command line: one program, `alsek`, to which every installed service adds its commands."""

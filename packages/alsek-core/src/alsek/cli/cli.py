@@ -1,0 +1,104 @@
+"""The program `alsek`: its own commands, those of installed services, and how a mistake is told.
+
+Nothing heavy is imported before a command runs: `alsek --version` and the completion of a shell answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from alsek.cli import services
+from alsek.cli.fsck import fsck
+from alsek.cli.up import up
+from alsek.exceptions import AlsekError
+
+#: A mistake that the user can mend, as shells and click count it.
+USAGE = 2
+
+TRACEBACK_VARIABLE = "ALSEK_TRACEBACK"
+
+
+class UnknownCommandError(AlsekError):
+    """There is no such command."""
+
+
+class CommandLine(TyperGroup):
+    """The commands of the core, and those of the services that are installed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the commands that can be run here."""
+        return [*super().list_commands(ctx), *services.installed()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Find a command, or say what is the matter with its name.
+
+        Raises:
+            ServiceNotInstalledError: Its service is not here.
+            UnknownCommandError: Nobody brings it.
+        """
+        command = super().get_command(ctx, cmd_name) or services.command(cmd_name)
+        if command is None and not cmd_name.startswith("-"):
+            close = get_close_matches(cmd_name, self.list_commands(ctx), 1)
+            hint = f"did you mean `alsek {close[0]}`?" if close else "`alsek --help` lists them"
+            raise UnknownCommandError(f"there is no command `{cmd_name}`; {hint}")
+        return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and end a mistake of the user's in one line on stderr."""
+        try:
+            return super().main(*args, **kwargs)
+        except (AlsekError, ValueError) as error:
+            if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
+                raise
+            typer.echo(f"alsek: {' '.join(str(error).split())}", err=True)
+            sys.exit(USAGE)
+
+
+app = typer.Typer(
+    cls=CommandLine,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  alsek up my_tasks                        a server (where none answers) and a worker, in one terminal
+  alsek thread-pool my_tasks               run the tasks of my_tasks.py in threads
+  alsek worker my_app --queues mail,math   run every kind of task below the package my_app
+  alsek fsck                               check that what stands in Redis is whole
+""",
+)
+app.command()(up)
+app.command()(fsck)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("alsek-core"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001 - it has done its work when this is called
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the traceback of a mistake too, as ALSEK_TRACEBACK=1 does.")
+    ] = False,
+) -> None:
+    """Alsek: a distributed task queue for Python, on Redis and Valkey."""
+    if traceback:
+        # Read where the mistake is told, and inherited by the programs that we start.
+        os.environ[TRACEBACK_VARIABLE] = "1"
+
+
+main: Any = typer.main.get_command(app)

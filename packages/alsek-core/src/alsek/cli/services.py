@@ -1,0 +1,58 @@
+"""The commands that services bring: found by entry point, loaded when they are asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+import typer
+
+from alsek.exceptions import AlsekError
+
+#: A service announces its commands in this group of entry points: name → function with typer's annotations.
+GROUP: Final = "alsek.commands"
+
+#: The distribution of every command that a service of ours brings.
+HOMES: Final = {
+    "thread-pool": "alsek-worker",
+    "process-pool": "alsek-worker",
+    "async-pool": "alsek-worker",
+    "worker": "alsek-worker",
+    "scheduler": "alsek-scheduler",
+    "api": "alsek-api",
+}
+
+
+class ServiceNotInstalledError(AlsekError):
+    """The service of this command is not installed."""
+
+
+def installed() -> list[str]:
+    """Name the commands of the services that are installed, ours in the order of `HOMES`."""
+    found = _announced()
+    return [*(name for name in HOMES if name in found), *sorted(set(found) - set(HOMES))]
+
+
+def command(name: str) -> Any:
+    """Load the command of a service.
+
+    Returns:
+        What typer makes of it; `None` when nobody knows the name.
+
+    Raises:
+        ServiceNotInstalledError: The name is known, its service is not here.
+    """
+    entry = _announced().get(name)
+    if entry is not None:
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name=name)(entry.load())
+        return typer.main.get_command(alone)
+    if name in HOMES:
+        raise ServiceNotInstalledError(f"`alsek {name}` comes with {HOMES[name]}: pip install {HOMES[name]}")
+    return None
+
+
+@cache
+def _announced() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -1,0 +1,102 @@
+"""`alsek up`: everything a package needs to run on this machine, in one terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from alsek.exceptions import BackendUnavailableError
+
+if TYPE_CHECKING:
+    from alsek.cli.troupe import Troupe
+    from alsek.core.broker import Broker
+    from alsek.embedded.address import Address
+
+#: Commands of services that join when they are installed, in the order of their start. Each takes the package.
+COMPONENTS: Final = ("worker",)
+
+
+def up(
+    package: Annotated[str, typer.Argument(metavar="PACKAGE", help="Module or package with the tasks.")],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", show_default=False,
+            help="Where a server started here keeps its data. .alsek/valkey by default.",
+        ),
+    ] = None,
+    drain_timeout: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="What running work gets to finish after Ctrl-C.")
+    ] = 30,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="DEBUG, INFO, WARNING, ERROR or CRITICAL.")] = "INFO",
+    log_format: Annotated[
+        Literal["console", "json"], typer.Option(help="Lines for people, or for machines.")
+    ] = "console",
+) -> None:
+    """Start whatever PACKAGE needs to run on this machine, in one terminal.
+
+    A Valkey server, if nothing answers at the URL of the package's broker and that is on this machine; and a worker
+    for all its tasks. One Ctrl-C stops everything, the worker first; a second one hurries.
+
+    \b
+    Examples:
+      alsek up my_tasks
+      ALSEK_REDIS_URL=redis://localhost:6400/0 alsek up my_app.tasks --data-dir /var/tmp/my_app
+    """  # noqa: D301 - the escape keeps the lines of the examples apart
+    from alsek.cli.terminal import Terminal
+    from alsek.cli.troupe import Troupe
+    from alsek.core.discovery import collect_tasks
+    from alsek.embedded import DEFAULT_DATA_DIR
+
+    broker = collect_tasks(package)[0].broker
+    options = ["--drain-timeout", f"{drain_timeout:g}", "--log-level", log_level, "--log-format", log_format]
+    with Troupe(Terminal(width=max(map(len, [*COMPONENTS, "server"])))) as troupe:
+        _provide_server(troupe, broker, data_dir or DEFAULT_DATA_DIR)
+        for name in _components():
+            troupe.start(name, [name, package, *options])
+        troupe.say("Everything runs; Ctrl-C stops it.")
+        code = troupe.wait()
+    raise typer.Exit(code)
+
+
+def _provide_server(troupe: Troupe, broker: Broker, data_dir: Path) -> None:
+    from alsek.embedded import EmbeddedServer
+
+    address = _address(broker)
+    if address is None:
+        troupe.say("The package brings a Redis of its own.")
+    elif address.is_taken():
+        troupe.say(f"A server answers at {address.url} already.")
+    elif not address.is_local:
+        raise BackendUnavailableError(f"nothing answers at {address.url}, and a server can be started on this machine only")
+    else:
+        server = EmbeddedServer(address.secret_url, data_dir=data_dir).start()
+        troupe.add("server", server.process)
+        troupe.say(f"Valkey listens at {address.url} and keeps its data in {server.data_dir}.")
+
+
+def _address(broker: Broker) -> Address | None:
+    """Give where the broker's Redis is; `None` for a socket in the file system or something more involved."""
+    from alsek.embedded.address import Address
+
+    settings = broker.redis.settings
+    facts = settings["connection"]
+    if "path" in facts or "host" not in facts:
+        return None
+    return Address(
+        facts["host"],
+        int(facts.get("port", 6379)),
+        facts.get("username"),
+        facts.get("password"),
+        int(facts.get("db", 0)),
+        "rediss" if settings["tls"] else "redis",
+    )
+
+
+def _components() -> list[str]:
+    from alsek.cli import services
+
+    services.command("worker")  # says what to install when it is missing; the others may be
+    return [name for name in COMPONENTS if name in services.installed()]

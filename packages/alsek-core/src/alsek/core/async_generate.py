@@ -1,0 +1,92 @@
+"""`Task.generate` for programs on asyncio: the same message, stored without blocking the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from alsek.defaults import DEFAULT_TTL
+from alsek.exceptions import MessageAlreadyExistsError
+from alsek.storage.backends.redis.scripts import Code
+
+if TYPE_CHECKING:
+    from alsek.core.broker import Broker
+    from alsek.core.message import Message
+    from alsek.core.status.standard import StatusTracker
+
+#: As of the synchronous calls: how long an unreachable Redis is ridden out, seconds.
+_PATIENCE_S: Final = 5.0
+
+
+async def submit_async(
+    broker: Broker, message: Message, ttl: int | None = DEFAULT_TTL, *, kept_status_ms: int | None = None
+) -> None:
+    """Store a message and make it available, in one step; see `Broker.submit`.
+
+    What the tasks of one event loop submit at the same moment travels together. Cancelled while it waits, the message
+    may be stored or not.
+    """
+    new = broker.new_message(message, ttl, kept_status_ms)
+    backend = broker.redis
+    partition = backend.keys.partition(new.uuid)
+    code = await backend.async_link.submit(broker.verbs, partition, message.queue, new, patience=_PATIENCE_S)
+    if code == Code.EXISTS:
+        raise MessageAlreadyExistsError(f"{message.summary} exists already; submit a duplicate() instead")
+
+
+class AsyncGenerate:
+    """Mixed into `Task`."""
+
+    broker: Broker
+    status_tracker: StatusTracker | None
+    deferred: Any
+    generate: Callable[..., Message]
+    on_submit: Callable[[Message], None]
+    tracks_natively: Any
+    _tracked: Callable[[dict[str, Any]], dict[str, Any]]
+    _announce: Callable[[Iterable[Message]], None]
+
+    async def agenerate(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        metadata: dict[str, Any] | None = None,
+        result_ttl: int | None = None,
+        uuid: str | None = None,
+        timeout_override: int | None = None,
+        delay: int | None = None,
+        previous_result: Any = None,
+        callback: Message | Sequence[Message] | None = None,
+        queue: str | None = None,
+        submit: bool = True,
+        **options: Any,
+    ) -> Message:
+        """Make a message of this task and enqueue it without blocking the event loop.
+
+        The parameters and errors are those of `generate`. Many at a time (`asyncio.gather`) share their way to Redis.
+        Cancelled while it waits, the message may have been enqueued.
+        """
+        deferred = self.deferred
+        message = self.generate(
+            args, kwargs, priority, metadata, result_ttl, uuid, timeout_override, delay, previous_result, callback,
+            queue, submit=False,
+        )  # fmt: skip
+        if deferred or not submit:
+            return message
+        tracker = self.status_tracker
+        if tracker is None:
+            await submit_async(self.broker, message, **options)
+        elif self.tracks_natively:
+            await submit_async(self.broker, message, **self._tracked(options))
+        else:
+            # A tracker of the user's own may block.
+            await asyncio.to_thread(self._announce, (message,))
+            try:
+                await submit_async(self.broker, message, **options)
+            except Exception:
+                await asyncio.to_thread(tracker.delete, message, check=False)
+                raise
+        self.on_submit(message)
+        return message

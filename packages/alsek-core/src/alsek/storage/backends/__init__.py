@@ -1,0 +1,1 @@
+"""Where messages, results and statuses are kept."""

@@ -1,0 +1,21 @@
+"""A client that is made when it is first needed: a module may name its Redis without connecting to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class LazyClient:
+    """Stands for a client until somebody needs it.
+
+    Args:
+        client_func: Makes the client; called at every `get`.
+    """
+
+    def __init__(self, client_func: Callable[[], Any]) -> None:
+        self.client_func = client_func
+
+    def get(self) -> Any:
+        """Make the client."""
+        return self.client_func()

@@ -1,0 +1,93 @@
+"""Calls beside the verbs: results outside of an ack, and locks. They touch no socket, like `verbs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Final, Literal, NamedTuple
+
+from alsek.storage.backends.redis.link import Call
+from alsek.storage.backends.redis.scripts import Script
+
+TakeVerb = Literal["look", "take", "drop"]
+
+#: Results in one call: keeps every script below a few milliseconds.
+MOST_RESULTS_IN_A_CALL: Final = 200
+
+
+class Outcome(NamedTuple):
+    """What is known of one message's result.
+
+    Attributes:
+        text: The stored result; `None` when there is none.
+        state: Letter of the message's state, as in its record; empty when there is no record (or there is a result).
+        error: Packed details of its last error.
+    """
+
+    text: bytes | None
+    state: str = ""
+    error: bytes = b""
+
+    @property
+    def hopeless(self) -> bool:
+        """Tell whether the message ended in a way that leaves no result."""
+        return self.text is None and self.state in ("x", "F", "V", "E")
+
+
+def put_result(tag: str, uuid: str, key: str, text: str | bytes, ttl_ms: int, kids_key: str, *, nx: bool) -> Call:
+    """Store a result. Reply: 1, or 0 when there is one already.
+
+    Args:
+        tag: Of the partition.
+        uuid: Of the message.
+        key: Behind the tag.
+        text: As the serializer wrote it.
+        ttl_ms: How long it is kept.
+        kids_key: Behind the tag; empty for none.
+        nx: Only if there is none.
+    """
+    return Call(_script("put_result"), (tag,), (uuid, key, text, ttl_ms, "1" if nx else "0", kids_key))
+
+
+def take_results(
+    tag: str, results: Iterable[tuple[str, str]], verb: TakeVerb, *, whole: bool = False, kids_key: str = ""
+) -> Call:
+    """Look at results, take them or drop them. Reply: for `read_results`.
+
+    Args:
+        tag: Of the partition.
+        results: Uuid, and key behind the tag, of each.
+        verb: What to do.
+        whole: Delete all of them or none.
+        kids_key: Index to take them out of, behind the tag.
+    """
+    flat = [part for pair in results for part in pair]
+    return Call(_script("take_results"), (tag,), (verb, "1" if whole else "0", kids_key, *flat))
+
+
+def read_results(reply: Sequence[Sequence[bytes | None]]) -> list[Outcome]:
+    """Read the reply of `take_results`."""
+    return [Outcome(text, (state or b"").decode(), error or b"") for text, state, error in reply]
+
+
+def acquire_lock(key: str, counter: str, owner: str, ttl_ms: int | None, nonce: str) -> Call:
+    """Take a lock. Reply: [1 acquired | 2 held by this owner, fence], or [0, ms until it lapses or -1]."""
+    return Call(_script("acquire_lock"), (key, counter), (owner, "" if ttl_ms is None else ttl_ms, nonce, "0"), again=3)
+
+
+def release_lock(key: str, owner: str, channel: str) -> Call:
+    """Release a lock. Reply: 1, or 0 when this owner does not hold it."""
+    return Call(_script("release_lock"), (key,), (owner, channel, "0"), again=2)
+
+
+def renew_lock(key: str, owner: str, ttl_ms: int | None) -> Call:
+    """Start a lock's time to live anew. Reply: 1, or 0 when this owner does not hold it."""
+    return Call(_script("renew_lock"), (key,), (owner, "" if ttl_ms is None else ttl_ms))
+
+
+@cache
+def _script(name: str) -> Script:
+    source: Any = files(__package__).joinpath("lua_values").joinpath(f"{name}.lua").read_bytes()
+    return Script(name, source, sha1(source, usedforsecurity=False).hexdigest().encode())

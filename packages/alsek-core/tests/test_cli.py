@@ -1,0 +1,115 @@
+"""The command line: quick to start, and every mistake told in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ALSEK = str(Path(sys.executable).with_name("alsek"))
+
+
+def run(*args: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ALSEK, *args], cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def python(code: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+def test_the_version_is_that_of_the_core() -> None:
+    done = run("--version")
+
+    assert (done.returncode, done.stdout.strip()) == (0, version("alsek-core"))
+
+
+def test_a_start_loads_nothing_that_only_some_command_needs() -> None:
+    code = """
+import sys
+from alsek.cli.cli import main
+try:
+    main(["--version"])
+except SystemExit as end:
+    assert not end.code
+print([name for name in ("redis", "rich", "structlog", "msgspec", "croniter", "alsek_worker") if name in sys.modules])
+"""
+    done = python(code)
+
+    assert done.stdout.splitlines() == [version("alsek-core"), "[]"], done.stderr
+
+
+def test_help_lists_the_commands_of_the_core_and_of_installed_services_with_examples() -> None:
+    done = run("--help")
+
+    assert done.returncode == 0
+    for command in ("up", "fsck", "thread-pool", "process-pool", "async-pool", "worker"):
+        assert f"\n  {command} " in done.stdout
+    assert "alsek up my_tasks" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["up", "fsck", "thread-pool", "process-pool", "async-pool", "worker"])
+def test_every_command_explains_itself_with_examples(command: str) -> None:
+    done = run(command, "--help")
+
+    assert done.returncode == 0
+    assert "Examples:\n" in done.stdout
+    assert f"    alsek {command}" in done.stdout
+
+
+@pytest.mark.parametrize(("command", "package"), [("scheduler", "alsek-scheduler"), ("api", "alsek-api")])
+def test_a_command_of_a_service_that_is_not_installed_names_the_package(command: str, package: str) -> None:
+    done = run(command, "my_tasks")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [f"alsek: `alsek {command}` comes with {package}: pip install {package}"]
+
+
+@pytest.mark.parametrize("command", ["thread-pool", "process-pool", "async-pool", "worker"])
+def test_without_the_worker_service_its_commands_name_it(command: str) -> None:
+    done = python(f"""
+import alsek.cli.services as services
+services.entry_points = lambda group: ()
+from alsek.cli.cli import main
+main(["{command}", "my_tasks"])
+""")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [f"alsek: `alsek {command}` comes with alsek-worker: pip install alsek-worker"]
+
+
+def test_a_mistyped_command_is_told_with_the_one_that_was_meant() -> None:
+    done = run("thread-pol", "my_tasks")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["alsek: there is no command `thread-pol`; did you mean `alsek thread-pool`?"]
+
+
+def test_a_mistake_shows_its_traceback_only_to_who_asks(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+
+    plain = run("up", "broken", cwd=tmp_path)
+    asked = run("--traceback", "up", "broken", cwd=tmp_path)
+    by_environment = run("up", "broken", cwd=tmp_path, ALSEK_TRACEBACK="1")
+
+    assert plain.returncode == 2
+    assert plain.stderr.splitlines() == ["alsek: Could not import 'broken': ZeroDivisionError: division by zero"]
+    for done in (asked, by_environment):
+        assert done.returncode != 0
+        assert "Traceback (most recent call last)" in done.stderr
+        assert "1 / 0" in done.stderr
+
+
+def test_the_command_line_can_be_run_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alsek.cli", "--help"], capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: alsek ")

@@ -1,0 +1,70 @@
+"""The tree of errors: upstream's names, usable without arguments, fit to cross a process boundary."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from alsek import exceptions
+from alsek.exceptions import AlsekError, BackendUnavailableError, RevokedError, SerializationError, ValidationError
+
+CLASSES = [cls for _, cls in inspect.getmembers(exceptions, inspect.isclass) if issubclass(cls, AlsekError)]
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_explains_itself_without_arguments(cls: type[AlsekError]) -> None:
+    error = cls()
+
+    assert str(error)
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_stands_in_the_drawn_tree(cls: type[AlsekError]) -> None:
+    assert cls.__name__ in (exceptions.__doc__ or "")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_survives_pickling(cls: type[AlsekError]) -> None:
+    error = cls("text")
+
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert type(copy) is cls
+    assert copy.args == ("text",)
+    assert copy.__dict__ == error.__dict__
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MessageAlreadyExistsError",
+        "MessageDoesNotExistsError",
+        "MultipleBrokersError",
+        "NoTasksFoundError",
+        "ValidationError",
+        "SchedulingError",
+        "TaskNameCollisionError",
+        "TerminationError",
+        "RevokedError",
+    ],
+)
+def test_upstreams_errors_stand_directly_below_the_root(name: str) -> None:
+    assert AlsekError in getattr(exceptions, name).__bases__
+
+
+def test_facts_survive_pickling() -> None:
+    error = BackendUnavailableError("gone", ambiguous=True)
+
+    assert pickle.loads(pickle.dumps(error)).ambiguous is True
+
+
+def test_what_programs_catch_upstream_is_still_caught() -> None:
+    assert issubclass(ValidationError, ValueError)
+    assert issubclass(SerializationError, TypeError)
+
+
+def test_a_revoked_error_reads_as_upstreams() -> None:
+    assert str(RevokedError()) == "Task Revoked"

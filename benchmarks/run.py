@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--cap", type=float, default=None, metavar="S", help="longest wait for a recovery (default 120)")
     line.add_argument("--quick", action="store_true", help="small sizes, one repeat, no meaning in the figures")
     line.add_argument("--results", type=Path, default=None, metavar="DIR", help="where to save (benchmarks/results)")
+    line.add_argument("--server", default=None, metavar="PATH", help="another redis-server or valkey-server")
     line.add_argument("--list", action="store_true", help="show scenarios and peers, and stop")
     line.add_argument("--targets", action="store_true", help="only compare the saved results with the targets")
     return line
@@ -65,6 +66,7 @@ def _main(arguments: argparse.Namespace) -> int:
     from harness import runner, targets
     from harness.contender import contenders
     from harness.scenario import Settings
+    from harness.server import BINARY
 
     everyone = contenders()
     if arguments.list:
@@ -83,6 +85,8 @@ def _main(arguments: argparse.Namespace) -> int:
         return 2
     settings = (Settings.quick() if arguments.quick else Settings()).of_size(arguments.n)
     settings = replace(settings, window_s=arguments.window or settings.window_s, cap_s=arguments.cap or settings.cap_s)
+    if arguments.server:
+        os.environ[BINARY] = arguments.server
     # Servers and workers end with their `with` blocks, also when this is told to stop.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     repeats = arguments.repeats or (1 if arguments.quick else 3)

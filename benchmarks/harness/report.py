@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib
 
 from harness.scenario import Scenario
+from harness.session import in_short
 from harness.summary import Row, ranked, table
 
 matplotlib.use("svg")
@@ -32,7 +33,7 @@ def save(folder: Path, scenario: Scenario, rows: Sequence[Row], facts: dict[str,
         "rows": [{"contender": row.contender, "measurements": row.measurements, "errors": row.errors} for row in rows],
     }
     (folder / f"{scenario.name}.json").write_text(json.dumps(content, indent=1, default=float) + "\n")
-    errors = [f"* {row.contender}: {row.errors[0].splitlines()[0]}" for row in rows if row.errors]
+    errors = [f"* {row.contender}: {in_short(row.errors[0])}" for row in rows if row.errors]
     parts = [f"# {scenario.name}", scenario.question, text, *(["\n".join(errors)] if errors else []), _signed(facts)]
     (folder / f"{scenario.name}.md").write_text("\n\n".join(parts) + "\n")
     _draw(folder / f"{scenario.name}.svg", scenario, rows, facts)

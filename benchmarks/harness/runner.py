@@ -11,7 +11,7 @@ from harness.contender import Contender
 from harness.environments import PreparationError
 from harness.scenario import Measurement, Scenario, Settings
 from harness.server import Server
-from harness.session import MeasurementError
+from harness.session import MeasurementError, in_short
 from harness.summary import Row
 
 
@@ -53,7 +53,7 @@ def _ask(
                 measurement = scenario.measure(contender, settings)
             except MeasurementError as error:
                 errors[contender.name].append(str(error))
-                _say(f"{shown}: FAILED: {error}")
+                _say(f"{shown}: FAILED: {in_short(str(error))}")
                 continue
             found[contender.name].append(measurement)
             _say(f"{shown}: {_brief(scenario, measurement)}  ({time.monotonic() - begin:.1f} s)")

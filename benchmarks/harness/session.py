@@ -19,6 +19,12 @@ class MeasurementError(RuntimeError):
     """A contender did not do what was asked; the message carries its own last words."""
 
 
+def in_short(error: str) -> str:
+    """Give what happened and the last word about it."""
+    lines = error.splitlines()
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}"
+
+
 class Session:
     """Use as a context manager; ends every process it started."""
 

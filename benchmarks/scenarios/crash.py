@@ -12,6 +12,8 @@ from harness.tallies import ENDS, STARTS, Tally
 TASKS = 40
 SLOTS = 20
 NAP_S = 3.0
+#: As many tasks as children: the one that is run again waits for nobody.
+CHILDREN = 2
 
 
 def measure_default(contender: Contender, settings: Settings) -> Measurement:
@@ -26,22 +28,22 @@ def measure_recommended(contender: Contender, settings: Settings) -> Measurement
 
 def measure_child(contender: Contender, settings: Settings) -> Measurement:
     """SIGKILL one child of a process pool while its task runs; the pool lives on."""
-    with Session(contender, concurrency=2, safe=True) as session:
-        session.ask("enqueue_bulk", 4, f"nap:{NAP_S}")
+    with Session(contender, concurrency=CHILDREN, safe=True) as session:
+        session.ask("enqueue_bulk", CHILDREN, f"nap:{NAP_S}")
         session.work()
         tally = session.tally
-        if not tally.wait(lambda: tally.records() >= 2, settings.stall_s):
+        if not tally.wait(lambda: tally.records() >= CHILDREN, settings.stall_s):
             raise MeasurementError(f"the pool did not start:\n{session.complaint()}")
         victim, number = tally.last_start()
         os.kill(victim, signal.SIGKILL)
         killed_ns = time.monotonic_ns()
-        tally.wait(lambda: _ended(tally) >= 4, settings.cap_s, settings.cap_s)
+        tally.wait(lambda: _ended(tally) >= CHILDREN, settings.cap_s, settings.cap_s)
         again = [at for each, at in tally.rows(STARTS) if each == number and at > killed_ns]
         return {
-            "n": 4,
+            "n": CHILDREN,
             "again_s": (again[0] - killed_ns) / 1e9 if again else None,
             "completed": _ended(tally),
-            "lost": 4 - _ended(tally),
+            "lost": CHILDREN - _ended(tally),
             "repeated": 0,
         }
 
@@ -106,6 +108,6 @@ RECOMMENDED = Scenario(
 CHILD = Scenario(
     "crash_child",
     "A process-pool child is SIGKILLed: how soon does its task run again?",
-    (Column("again_s", "s to rerun start", 2), Column("completed", "completed of 4")),
+    (Column("again_s", "s to rerun start", 2), Column("completed", f"completed of {CHILDREN}")),
     measure_child, plot="again_s", more_is_better=False, invited_only=True, once=True,
 )  # fmt: skip

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from alsek import Message
+from alsek.core.status.types import TaskStatus
 from alsek.embedded import EmbeddedServer
 
 HERE = Path(__file__).parent
@@ -63,43 +65,42 @@ def worker(log: Path) -> Iterator[None]:
 def work() -> Table:
     """Enqueue something of everything, and wait for the results."""
     # Not at the top: a task module connects to what ALSEK_REDIS_URL says when it is imported.
-    from demo_tasks import add, call_unsteady_service, count_primes, fetch, longest, results, shout, split, statuses
+    from demo_tasks import add, count_primes, fetch, longest, results, shout, split, statuses, unsteady
 
     from alsek.tools import ResultPool
 
     started = time.perf_counter()
-    sum_of_two = add.generate(args=(1, 1))
-    unsteady = call_unsteady_service.generate()
+    ordinary = add.generate(args=(1, 1))
+    failing = unsteady.generate()
     chain = split.generate(
         args=("a task may have callbacks",), callback=(longest.defer().generate(), shout.defer().generate())
     )
-    primes = count_primes.generate(args=(50_000,))
-    pages = fetch.generate_many({"args": (page,)} for page in range(PAGES))
-    console.print(f"[green]✓[/] {len(pages) + 4} messages are enqueued")
+    computing = count_primes.generate(args=(50_000,))
+    batch = fetch.generate_many({"args": (page,)} for page in range(PAGES))
+    console.print(f"[green]✓[/] {len(batch) + 4} messages are enqueued")
 
-    table = Table("task", "runs in", "what it shows", "result", title="What came of it", title_justify="left")
-
-    fetched = 0
-    with Progress(
-        TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    ) as progress:
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
         bar = progress.add_task("a batch", total=PAGES)
-        for _, page in ResultPool(results).istream(*pages):
-            fetched += page
+        total = 0
+        for _, page in ResultPool(results).istream(*batch):
+            total += page
             progress.advance(bar)
     took = time.perf_counter() - started
 
-    def seen(message: object) -> str:
-        return f"[green]{statuses.get(message).status.name}[/]"
+    table = Table("task", "what it shows", "status", "result", title="\nWhat came of it", title_justify="left")
 
-    table.add_row("add", "a thread", "an ordinary task", str(results.get(sum_of_two, timeout=10_000)))
-    table.add_row("call_unsteady_service", "a thread", "fails twice, is retried", results.get(unsteady, timeout=10_000))
-    steps = results.get(chain, timeout=10_000, descendants=True)
-    table.add_row("split, longest, shout", "threads", "a chain of callbacks", " → ".join(map(str, steps)))
-    table.add_row("count_primes", "a process", "computing", f"{results.get(primes, timeout=10_000):,} below 50,000")
-    table.add_row(f"{PAGES} × fetch", "an event loop", "20 s of waiting", f"sum {fetched:,} in {took:.1f} s")
-    table.add_section()
-    table.add_row("", "", "statuses at the end", f"add {seen(sum_of_two)}, unsteady {seen(unsteady)}")
+    def row(task: str, what: str, message: Message, result: object) -> None:
+        status = statuses.get(message).status
+        colour = "green" if status is TaskStatus.SUCCEEDED else "red"
+        table.add_row(task, what, f"[{colour}]{status.name}[/]", str(result))
+
+    row("add", "an ordinary task", ordinary, results.get(ordinary, timeout=10_000))
+    row("unsteady", "is retried twice", failing, results.get(failing, timeout=10_000))
+    _, _, last = results.get(chain, timeout=10_000, descendants=True)
+    row("split, longest, shout", "callbacks", chain, last)
+    row("count_primes", "computes in a process", computing, f"{results.get(computing, timeout=10_000):,}")
+    row(f"{PAGES} × fetch", "waits 20 s in all", batch[-1], f"sum {total:,} in {took:.1f} s")
     return table
 
 

@@ -89,26 +89,23 @@ def shift(partition: Partition, ms: int, *, clock_too: bool = True) -> None:
     """Let `ms` go by in the model, as `TimeMachine.advance` does on the server."""
     for queue in partition.queues.values():
         for ids in queue.indexes().values():
-            for uuid in ids:
-                ids[uuid] -= ms
+            ids.update({uuid: score - ms for uuid, score in ids.items()})
     for record in partition.records.values():
-        if not isinstance(record, Record):
-            continue
-        for field in ("x", "z"):
-            if math.isfinite(_number(record.fields.get(field))):
-                record.fields[field] = str(int(record.fields[field]) - ms)
-        if record.vanishes_at is not None:
-            record.vanishes_at -= ms
-    for name, kept in partition.kept.items():
+        if isinstance(record, Record):
+            timed = {name: text for name, text in record.fields.items() if name in _TIMED_FIELDS["m"]}
+            record.fields |= {name: str(int(text) - ms) for name, text in timed.items() if text.isdecimal()}
+            record.vanishes_at = _earlier(record.vanishes_at, ms)
+    for kept in partition.kept.values():
         if isinstance(kept.value, dict):
             kept.value = {uuid: score - ms for uuid, score in kept.value.items()}
-        elif name.startswith("results:"):
-            pass
-        if kept.vanishes_at is not None:
-            kept.vanishes_at -= ms
-    for field in ("clock", "grace") if clock_too else ("grace",):
-        if field in partition.meta:
-            partition.meta[field] -= ms
+        kept.vanishes_at = _earlier(kept.vanishes_at, ms)
+    for name in _TIMED_FIELDS["meta"] if clock_too else ("grace",):
+        if name in partition.meta:
+            partition.meta[name] -= ms
+
+
+def _earlier(when: int | None, ms: int) -> int | None:
+    return None if when is None else when - ms
 
 
 def _unequal(key: str, model: Entry, real: Entry, slack: int) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
 from hashlib import sha1
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from alsek.storage.keys import Keys
 from model.redis_dump import Dump, TimeMachine, redis_dump
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from harness.server import Server
 
 #: The texts that both sides are given.
@@ -33,7 +36,7 @@ class EngineUnderTest:
 
     Args:
         server: Its data are dropped.
-        scripts: Run these in the place of the shipped ones, by verb (planted bugs).
+        scripts: Run these in the place of the package's, by verb.
     """
 
     def __init__(self, server: Server, scripts: Mapping[str, Script] | None = None) -> None:
@@ -42,9 +45,7 @@ class EngineUnderTest:
         self.client = server.client()
         self.machine = TimeMachine(self.client, self.tag)
         self._link = Link(
-            lambda: redis.Connection(
-                host="127.0.0.1", port=server.port, socket_timeout=10, retry=Retry(NoBackoff(), 0)
-            )
+            lambda: redis.Connection(host="127.0.0.1", port=server.port, socket_timeout=10, retry=Retry(NoBackoff(), 0))
         )
         self._scripts = scripts or {}
         self._listener = server.client().pubsub()
@@ -127,15 +128,25 @@ class EngineUnderTest:
         return self._link.execute([call])[0]
 
 
-def load_scripts(folder: Path) -> dict[str, Script]:
-    """Scripts from another folder than the shipped one, put together in the same way.
+def scripts_under_test() -> dict[str, Script]:
+    """Nothing, which means the package's own scripts; or those of the folder `ALSEK_MODEL_SCRIPTS`, to try others."""
+    return load_scripts() if "ALSEK_MODEL_SCRIPTS" in os.environ else {}
+
+
+def load_scripts(mutations: Sequence[tuple[str, str, str]] = ()) -> dict[str, Script]:
+    """Put the verbs together from their files, with bugs planted.
 
     Args:
-        folder: Holds one `.lua` file per verb, and the files that they include.
+        mutations: File, the text to be replaced (it has to be there), its replacement.
     """
+    package = str(files("alsek.storage.backends.redis").joinpath("lua"))
+    folder = Path(os.environ.get("ALSEK_MODEL_SCRIPTS", package))
+    texts = {path.stem: path.read_text() for path in folder.glob("*.lua")}
+    for name, old, new in mutations:
+        assert old in texts[name], f"{name}.lua no longer holds {old!r}: plant this bug anew"
+        texts[name] = texts[name].replace(old, new)
     loaded = {}
-    for path in folder.glob("[a-z]*.lua"):
-        text = re.sub(r"-- include: (\w+)\n", lambda found: (folder / f"{found[1]}.lua").read_text(), path.read_text())
-        source = text.encode()
-        loaded[path.stem] = Script(path.stem, source, sha1(source, usedforsecurity=False).hexdigest().encode())
+    for name, text in texts.items():
+        source = re.sub(r"-- include: (\w+)\n", lambda found: texts[found[1]], text).encode()
+        loaded[name] = Script(name, source, sha1(source, usedforsecurity=False).hexdigest().encode())
     return loaded

@@ -6,7 +6,7 @@ import math
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hypothesis import assume, event, note
+from hypothesis import HealthCheck, Phase, assume, event, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -17,8 +17,6 @@ from model.partition import ENDED, JUNK, Record
 from model.queue_model import QueueModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from model.engine_under_test import EngineUnderTest
 
 LEASE_MS = 30_000
@@ -49,11 +47,25 @@ messages = st.fixed_dictionaries(
 )
 policies = st.builds(
     Policy,
-    dlq_ms=st.sampled_from([-1, 0, 100_000]),
+    dlq_ms=st.sampled_from([100_000, 100_000, 0, -1]),
     lease_ms=st.just(LEASE_MS),
     max_deliveries=st.sampled_from([1, 2, 5]),
     aging_ms=st.sampled_from([None, 5_000]),
 )
+
+
+def machine_settings(examples: int, steps: int, *, shrink: bool = True) -> settings:
+    """How long Hypothesis plays; a failure is shrunk to a short story unless only its being counts."""
+    phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        phases=phases,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -172,8 +184,8 @@ class QueueMachine(RuleBasedStateMachine):
         self, who: list[tuple[int, str]], result: str | None, callback: str | None, child: dict[str, Any], queue: str
     ) -> None:
         acks = []
-        for held in self._distinct(who):
-            pick = len(acks)
+        leases = self._distinct(who)
+        for pick, held in enumerate(leases):
             stored, born = None, None
             if result == "results:":
                 stored = StoredResult(f"results:{held.uuid}", b"\x01[]", 70_000)
@@ -183,8 +195,9 @@ class QueueMachine(RuleBasedStateMachine):
                 born = (queue, NewMessage(self._new_uuid(queue), **child))
             elif callback == "known":
                 known = self._pick(child["priority"] + pick)
-                born = (self.home[known], NewMessage(known, **child))
-                self.may_go.add(known)
+                if known not in [one.uuid for one in leases]:
+                    born = (self.home[known], NewMessage(known, **child))
+                    self.may_go.add(known)
             acks.append(Ack(held, stored, born))
         codes = self._step("ack", acks)
         for code in codes:
@@ -230,6 +243,13 @@ class QueueMachine(RuleBasedStateMachine):
         event(f"update: {code}")
         self._repeated("update", held, b"rewritten", priority, retries, error)
 
+    @rule(queue=queues)
+    def wake_up(self, queue: str) -> None:
+        """An idle consumer takes the wake marker; what it finds is the business of its next claim."""
+        self.model.partition.queue(queue).marked = False
+        if self.engine is not None:
+            self.engine.client.lpop(self.engine.keys.wake(queue, 0))
+
     # Rules: time.
 
     @rule(ms=st.sampled_from([5_000, 12_000, 35_000, 120_000]), others_speak=st.booleans())
@@ -254,7 +274,9 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.uuids)
     @rule(
         pick=picks,
-        how=st.sampled_from(["gone", "wrong type", "no s", "no b", "no T", "bad p", "bad n", "bad d", "bad f", "bad x"]),
+        how=st.sampled_from(
+            ["gone", "wrong type", "no s", "no b", "no T", "bad p", "bad n", "bad d", "bad f", "bad x"]
+        ),
     )
     def spoil(self, pick: int, how: str) -> None:
         """Damage one record: its id is dropped where it is met, and nobody else notices."""
@@ -357,9 +379,7 @@ class QueueMachine(RuleBasedStateMachine):
         if self.engine is not None:
             self._step(verb, *args, **how)
 
-    def _claim(
-        self, interests: list[Interest], token: str, consumer: str, want: int, *, again: bool = False
-    ) -> Hand:
+    def _claim(self, interests: list[Interest], token: str, consumer: str, want: int, *, again: bool = False) -> Hand:
         hand = self._step("claim", interests, token, consumer, want, again=again)
         event(f"claim brought {len(hand.messages)}")
         for message in hand.messages:
@@ -406,7 +426,7 @@ class QueueMachine(RuleBasedStateMachine):
             uuid = claimed[pick % len(claimed)]
             token = self.tokens[uuid][pick % len(self.tokens[uuid])]
         else:
-            uuid = self._pick(pick, "l" if holder == "own" else "", sound=sound)
+            uuid = self._pick(pick, "" if holder == "administrator" else "l", sound=sound)
             token = self.tokens.get(uuid, ["nobody.0-0"])[-1]
         fitting = {"administrator": "", "nobody": "nobody.0-0"}
         return Held(self.home[uuid], uuid, fitting.get(holder, token))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from model.redis_dump import Dump, Entry, canonical_record
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: States in which a message waits or runs; it is then in exactly one index.
 LIVE = "rdl"

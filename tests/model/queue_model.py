@@ -17,8 +17,7 @@ Readings chosen where the design leaves room, each the safer one:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import (
@@ -33,6 +32,9 @@ from alsek.storage.backends.redis.verbs import (
 )
 from alsek.storage.keys import EPOCH_MS
 from model.partition import ENDED, LIVE, Kept, Partition, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 #: Ids that one claim promotes or recovers, and one renewal trims, per queue.
 STEP: Final = 100

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import seed
 from hypothesis.stateful import run_state_machine_as_test
 
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import Ack, Held, Interest, NewMessage, Policy, StoredResult
 from harness.seeds import chaos_seed, chaos_size
 from model.engine_under_test import CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR, STATUSES
-from model.machine import LEASE_MS, QueueMachine
+from model.machine import LEASE_MS, QueueMachine, machine_settings
 from model.queue_model import QueueModel
 
 NOW = 1_700_000_000_000
@@ -27,7 +27,9 @@ def submit(model: QueueModel, *uuids: str, now: int = NOW, **what: int) -> None:
 
 
 def claim(model: QueueModel, token: str, want: int = 10, now: int = NOW) -> list[str]:
-    return [message.uuid for message in model.claim(now, [QUEUE], token, token.split("-")[0], want).messages]
+    return [
+        message.uuid for message in model.claim(now, [QUEUE], token, token.split("-", maxsplit=1)[0], want).messages
+    ]
 
 
 def lapse(model: QueueModel, until: int) -> None:
@@ -42,16 +44,7 @@ def lapse(model: QueueModel, until: int) -> None:
 def test_no_history_loses_a_message_or_ends_it_twice() -> None:
     machine = seed(chaos_seed())(type("ModelAlone", (QueueMachine,), {}))
 
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=chaos_size(100, 5_000),
-            stateful_step_count=chaos_size(30, 100),
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(machine, settings=machine_settings(chaos_size(100, 5_000), chaos_size(30, 100)))
 
 
 def test_lower_priorities_come_first_and_equals_in_order_of_arrival() -> None:

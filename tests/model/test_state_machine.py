@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import seed
 from hypothesis.stateful import run_state_machine_as_test
 
 from harness.seeds import chaos_seed, chaos_size
-from harness.server import Server
-from model.engine_under_test import EngineUnderTest
-from model.machine import QueueMachine
+from model.engine_under_test import EngineUnderTest, scripts_under_test
+from model.machine import QueueMachine, machine_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.server import Server
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EngineUnderTest]:
-    with Server(appendonly=False) as server:
-        engine = EngineUnderTest(server)
-        yield engine
-        engine.close()
+@pytest.fixture
+def engine(model_server: Server) -> Iterator[EngineUnderTest]:
+    engine = EngineUnderTest(model_server, scripts_under_test())
+    yield engine
+    engine.close()
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(7_200)
 def test_the_verbs_do_what_the_model_says(engine: EngineUnderTest) -> None:
-    machine = type("Compared", (QueueMachine,), {"engine": engine})
-    machine = seed(chaos_seed())(machine)
+    machine = seed(chaos_seed())(type("Compared", (QueueMachine,), {"engine": engine}))
 
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=chaos_size(60, 5_000),
-            stateful_step_count=chaos_size(30, 100),
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(machine, settings=machine_settings(chaos_size(60, 5_000), chaos_size(30, 100)))

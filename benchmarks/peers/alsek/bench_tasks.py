@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-
 from alsek import Broker, task
 from alsek.storage.backends.redis import RedisBackend
 from peerkit import tally

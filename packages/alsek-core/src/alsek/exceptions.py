@@ -19,6 +19,8 @@
     ├── RevokedError
     ├── ExpiredError
     ├── LeaseLostError
+    ├── LockAlreadyAcquiredError         (also RuntimeError; also redis_lock.AlreadyAcquired where installed)
+    ├── LockNotAcquiredError             (also RuntimeError; also redis_lock.NotAcquired where installed)
     ├── PoisonMessageError
     │   └── CrashLoopError
     ├── TaskFailedError
@@ -175,6 +177,24 @@ class LeaseLostError(AlsekError):
         super().__init__(*args)
         self.uuid = uuid
         self.token = token
+
+
+class LockAlreadyAcquiredError(AlsekError, RuntimeError):
+    """This owner holds the lock already."""
+
+    def __init__(self, *args: object, name: str | None = None, owner_id: str | None = None) -> None:
+        super().__init__(*args)
+        self.name = name
+        self.owner_id = owner_id
+
+
+class LockNotAcquiredError(AlsekError, RuntimeError):
+    """This owner does not hold the lock."""
+
+    def __init__(self, *args: object, name: str | None = None, owner_id: str | None = None) -> None:
+        super().__init__(*args)
+        self.name = name
+        self.owner_id = owner_id
 
 
 class PoisonMessageError(AlsekError):

@@ -43,6 +43,9 @@ _QUICKEST_S: Final = 20e-6
 #: What was taken ahead and not started for so long goes back to the queue, seconds.
 _STALE_S: Final = 0.25
 
+#: While enough is in hand, what finished is gathered for so long before it is settled, seconds.
+_GATHER_S: Final = 0.002
+
 #: Weight of the newest batch in the mean duration.
 _NEWEST: Final = 0.3
 
@@ -99,6 +102,7 @@ class Intake:
         self._held: dict[str, Attempt] = {}
         self._orders: deque[Order] = deque()
         self._mean_s: float | None = None
+        self._ahead = 0
         self._accepting = True
         self._resting = False
         self._rest_until = 0.0
@@ -260,11 +264,11 @@ class Intake:
 
     def _room(self) -> int:
         slots = self._settings.concurrency
-        ahead = 0
         if self._mean_s is not None:
             window = self._settings.prefetch_window_ms / 1000
-            ahead = min(_MOST_AHEAD, int(slots * window / max(self._mean_s, _QUICKEST_S)))
-        return min(slots + ahead - len(self._held), self._ledger.vacant)
+            self._ahead = min(_MOST_AHEAD, int(slots * window / max(self._mean_s, _QUICKEST_S)))
+        # What is about to be settled makes room in the same write.
+        return min(slots + self._ahead - (len(self._held) - len(self._unsettled)), self._ledger.vacant)
 
     def _note_pressure(self, *, full: bool) -> None:
         now = time.monotonic()
@@ -324,6 +328,12 @@ class Intake:
         self._pause_s = min(_LONGEST_PAUSE_S, max(0.05, self._pause_s * 2))
 
     def _nap(self) -> None:
+        if self._accepting and not self._pause_s and not self._resting and not self._orders:
+            in_hand = len(self._held) - len(self._done)
+            if 2 * (in_hand - self._settings.concurrency) > self._ahead:
+                # Enough is left to do: let more finish before the next write.
+                time.sleep(_GATHER_S)
+                return
         now = time.monotonic()
         if self._pause_s:
             wake_at = now + self._pause_s * (0.5 + random() / 2)  # noqa: S311  (jitter)

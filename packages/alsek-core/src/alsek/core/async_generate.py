@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from alsek.defaults import DEFAULT_TTL
@@ -11,6 +10,8 @@ from alsek.exceptions import MessageAlreadyExistsError
 from alsek.storage.backends.redis.scripts import Code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from alsek.core.broker import Broker
     from alsek.core.message import Message
     from alsek.core.status.standard import StatusTracker
@@ -30,7 +31,7 @@ async def submit_async(
     new = broker.new_message(message, ttl, kept_status_ms)
     backend = broker.redis
     partition = backend.keys.partition(new.uuid)
-    code = await backend.async_link.submit(broker.verbs, partition, message.queue, new, patience=_PATIENCE_S)
+    code = await backend.async_link.submit(broker, partition, message.queue, new, patience=_PATIENCE_S)
     if code == Code.EXISTS:
         raise MessageAlreadyExistsError(f"{message.summary} exists already; submit a duplicate() instead")
 

@@ -129,7 +129,7 @@ def plan(verbs: Verbs, settlements: Sequence[Settlement]) -> Plan:
                 made.positions.append([i])
     for partition, (batch, positions) in acks.items():
         made.calls.append(verbs.ack(partition, batch))
-        made.positions.append(positions)
+        made.positions.append([positions[i] for i in verbs.ack_order(batch)])
     for partition, (group, positions) in releases.items():
         made.calls.append(verbs.release(partition, group))
         made.positions.append(positions)

@@ -16,6 +16,9 @@ may touch them together on Redis Cluster. The partition of a message follows fro
 | `meta` | hash | `clock` (a worker last spoke, ms) and `grace` (no lease is recovered before, ms) |
 | `c:<consumer>` | string | receipt of a consumer's last claim |
 | `results:…`, `kids:<uuid>`, `status:…` | string, zset, string | results, their index by progenitor, statuses |
+
+A lock is no part of a partition: `<namespace>:lock:<name>` holds its owner; `<namespace>:lock-notes:{<that>}` and
+`<namespace>:lock-signal:{<that>}` stand beside it, in the same slot of a cluster.
 """
 
 from __future__ import annotations
@@ -115,6 +118,11 @@ class Keys:
     def status(self, queue: str, task_name: str, uuid: str) -> str:
         """Give the key of a message's tracked status."""
         return f"{self.tag_of(uuid)}status:{queue}:{task_name}:{uuid}"
+
+    def of_lock(self, name: str) -> tuple[str, str, str]:
+        """Give the keys of a lock: itself, its notes, and the signal its waiters block on (one slot of a cluster)."""
+        lock = f"{self.namespace}:lock:{name}"
+        return lock, f"{self.namespace}:lock-notes:{{{lock}}}", f"{self.namespace}:lock-signal:{{{lock}}}"
 
     def done_channel(self, uuid: str) -> str:
         """Give the pub/sub channel on which the end of a message is told."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.storage.serialization import JsonSerializer, Serializer
@@ -24,7 +25,7 @@ class BaseBackend(ABC):
 
     def __init__(self, namespace: str = DEFAULT_NAMESPACE, serializer: Serializer | None = None) -> None:
         if not namespace or any(c in "{}*?[]\\" or c.isspace() for c in namespace):
-            raise ValueError(f"a namespace is a word without blanks and any of {{}}*?[]\\: {namespace!r}")
+            raise ValueError(f"a namespace is a word without blanks and without any of {{ }} * ? [ ] \\: {namespace!r}")
         self.namespace = namespace
         self.serializer = serializer if serializer is not None else JsonSerializer()
 
@@ -40,12 +41,29 @@ class BaseBackend(ABC):
         return name if self.in_namespace(name) else f"{self.namespace}:{name}"
 
     def short_name(self, name: str) -> str:
-        """Take the namespace away, if it is there."""
+        """Take the namespace away, if it is there; a name behind a hash tag (`{namespace:…`) stays as it is."""
         return name.removeprefix(f"{self.namespace}:")
 
+    def reverse(self, stored: str | bytes | None) -> Any:
+        """Turn what is stored back into a value; the serializer gets the type that it writes."""
+        if isinstance(stored, bytes) and not self._writes_bytes:
+            stored = stored.decode()
+        elif isinstance(stored, str) and self._writes_bytes:
+            stored = stored.encode()
+        return self.serializer.reverse(stored)
+
+    @cached_property
+    def _writes_bytes(self) -> bool:
+        return isinstance(self.serializer.forward(None), bytes)
+
     def encode(self) -> bytes:
-        """Describe this backend so that another process can make the same (`from_settings`)."""
+        """Describe this backend so that another process can make the same (`decode`)."""
         raise NotImplementedError(f"{type(self).__name__} cannot be described")
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Make a backend from the settings in a description."""
+        raise NotImplementedError(f"{cls.__name__} cannot be made from settings")
 
 
 class Backend(BaseBackend):

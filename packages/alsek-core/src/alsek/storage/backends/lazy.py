@@ -10,11 +10,14 @@ class LazyClient:
     """Stands for a client until somebody needs it.
 
     Args:
-        client_func: Makes the client; called at every `get`.
+        client_func: Makes the client; a backend calls it once, before its first command.
     """
 
     def __init__(self, client_func: Callable[[], Any]) -> None:
         self.client_func = client_func
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.client_func!r})"
 
     def get(self) -> Any:
         """Make the client."""

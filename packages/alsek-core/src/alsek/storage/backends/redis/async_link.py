@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
 from copy import copy
 from random import random
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-import hiredis
 from redis import exceptions as redis_errors
 
 from alsek.exceptions import AlsekError, BackendUnavailableError
-from alsek.storage.backends.redis.async_submit import AsyncSubmits
-from alsek.storage.backends.redis.async_wire import Wire, WireBrokenError, open_wire
+from alsek.storage.backends.redis.async_submit import AsyncSubmits, Submitter
+from alsek.storage.backends.redis.async_wire import Wire, WireBrokenError, open_wire, pack
 from alsek.storage.backends.redis.errors import is_missing_script, translate
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
     from redis.connection import Connection
 
     from alsek.storage.backends.redis.link import Argument, Call
-    from alsek.storage.backends.redis.verbs import NewMessage, Verbs
+    from alsek.storage.backends.redis.verbs import NewMessage
 
 #: As in `link`: bounds of the pause between two attempts, seconds (full jitter).
 _FIRST_PAUSE: Final = 0.05
@@ -49,9 +49,9 @@ class AsyncLink:
         self._wire: Wire | None = None
         self._opening: asyncio.Task[Wire] | None = None
         self._end: AsyncIterator[None] | None = None
-        self._submits = AsyncSubmits(self.execute)
+        self._submits: AsyncSubmits | None = None
 
-    async def execute(self, call: Call, *, patience: float = 0.0) -> Any:
+    async def execute(self, call: Call, *, patience: float = 0.0, again: bool = False) -> Any:
         """Run one call, together with the others of this turn of the loop.
 
         A caller that is cancelled leaves nobody else's reply in disorder; its own call may have run.
@@ -59,12 +59,12 @@ class AsyncLink:
         Args:
             call: What to run.
             patience: Seconds for which an unreachable Redis is tried again.
+            again: Whether it may have run before.
 
         Raises:
             BackendUnavailableError: Redis did not answer in time; `ambiguous` says if the call may have run.
             AlsekError: Any other row of the table in `errors`.
         """
-        again = False
         pause = _FIRST_PAUSE
         end: float | None = None
         while True:
@@ -86,10 +86,10 @@ class AsyncLink:
         wire = self._wire
         if wire is None or not wire.usable:
             wire = await self._ready()
-        return await self._reply(wire, wire.ask(hiredis.pack_command(args)))
+        return await self._reply(wire, wire.ask(pack(*args)))
 
     async def submit(
-        self, verbs: Verbs, partition: int, queue: str, message: NewMessage, *, patience: float = 0.0
+        self, submitter: Submitter, partition: int, queue: str, message: NewMessage, *, patience: float = 0.0
     ) -> int:
         """Store a message, in one script with the others that are submitted in this turn of the loop.
 
@@ -98,7 +98,22 @@ class AsyncLink:
         Returns:
             The message's code; errors as in `execute`.
         """
-        return await self._submits.add(verbs, partition, queue, message, patience)
+        if self._submits is None:
+            self._submits = AsyncSubmits(self)
+        return await self._submits.add(submitter, partition, queue, message, patience)
+
+    def post(self, call: Call) -> asyncio.Future[Any] | None:
+        """Send a call now, without any repeat; its reply may be an error reply, or `WireBrokenError` be raised.
+
+        Returns:
+            The future reply; `None` when it could not be sent: only `execute` helps.
+        """
+        wire = self._wire
+        if wire is None or not wire.usable or call.script.digest not in wire.loaded:
+            return None
+        reply = wire.ask(call.packed())
+        wire.flush()
+        return reply
 
     @property
     def connected(self) -> bool:
@@ -122,7 +137,7 @@ class AsyncLink:
             if script.digest not in wire.loaded:
                 wire.loaded.add(script.digest)
                 # In front of the call, in the same write.
-                loading = wire.ask(hiredis.pack_command(("SCRIPT", "LOAD", script.source)))
+                loading = wire.ask(pack("SCRIPT", "LOAD", script.source))
                 loading.add_done_callback(_retrieve)
             try:
                 return await self._reply(wire, wire.ask(call.packed(again=again)))

@@ -1,4 +1,4 @@
-"""One asyncio connection to Redis that carries many callers' commands at once, in order, with as few writes as possible.
+"""One asyncio connection to Redis that carries the commands of many callers, in order, in as few writes as possible.
 
 redis-py's asyncio connection serves one caller at a time and costs some 100 µs a command; this one has a protocol of
 its own below 10. It reads its settings from an unconnected connection of redis-py, and speaks RESP2, in which scripts
@@ -62,9 +62,28 @@ class Wire(asyncio.Protocol):
             reply.set_exception(WireBrokenError(self._ending, sent=False))
             return reply
         if not self._unsent and not self._paused:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._unsent.append((packed, reply))
         return reply
+
+    def flush(self) -> None:
+        """Send what has been asked by now, instead of at the end of the turn."""
+        if self._paused or self._transport is None or self._transport.is_closing():
+            return
+        parts = []
+        waiting = bool(self._due)
+        for packed, future in self._unsent:
+            if not future.cancelled():  # nobody wants it any more, and Redis never heard of it
+                parts.append(packed)
+                self._due.append(future)
+        self._unsent.clear()
+        if not parts:
+            return
+        if not waiting:
+            self._heard_at = self._loop.time()
+        if self._watch is None and self._patience_s is not None:
+            self._watch = self._loop.call_later(self._patience_s, self._look)
+        self._transport.write(b"".join(parts) if len(parts) > 1 else parts[0])
 
     def retire(self) -> None:
         """Take no new commands, and close as soon as what was sent has its replies."""
@@ -114,7 +133,7 @@ class Wire(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Send what was held back."""
         self._paused = False
-        self._flush()
+        self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everybody who has no reply."""
@@ -130,24 +149,6 @@ class Wire(asyncio.Protocol):
         self._unsent.clear()
 
     # ------------------------------------------------------------------------------------------------------------
-
-    def _flush(self) -> None:
-        if self._paused or self._transport is None or self._transport.is_closing():
-            return
-        parts = []
-        waiting = bool(self._due)
-        for packed, future in self._unsent:
-            if not future.cancelled():  # nobody wants it any more, and Redis never heard of it
-                parts.append(packed)
-                self._due.append(future)
-        self._unsent.clear()
-        if not parts:
-            return
-        if not waiting:
-            self._heard_at = self._loop.time()
-        if self._watch is None and self._patience_s is not None:
-            self._watch = self._loop.call_later(self._patience_s, self._look)
-        self._transport.write(b"".join(parts) if len(parts) > 1 else parts[0])
 
     def _look(self) -> None:
         assert self._patience_s is not None
@@ -168,6 +169,12 @@ class WireBrokenError(Exception):
     def __init__(self, text: str, *, sent: bool) -> None:
         super().__init__(text)
         self.sent = sent
+
+
+def pack(*command: Any) -> bytes:
+    """Give the bytes of a plain command."""
+    packed: bytes = hiredis.pack_command(command)
+    return packed
 
 
 async def open_wire(settings: Any, patience_s: float | None) -> Wire:
@@ -219,7 +226,7 @@ async def _introduce(wire: Wire, settings: Any) -> None:
         commands.append(("CLIENT", "SETNAME", settings.client_name))
     if settings.db:
         commands.append(("SELECT", settings.db))
-    for reply in await asyncio.gather(*[wire.ask(hiredis.pack_command(tuple(command))) for command in commands]):
+    for reply in await asyncio.gather(*[wire.ask(pack(*command)) for command in commands]):
         if isinstance(reply, redis_errors.ResponseError):
             raise translate(reply, sent=False) from reply
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from alsek.exceptions import BackendDataError
 from alsek.storage.backends.redis.link import Link, LinkPool
+from alsek.storage.backends.redis.subscriber import Subscriber
 from alsek.storage.keys import Keys
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ class EngineAccess:
 
     keys: Keys
     _links: LinkPool | None = None
+    _subscriber: Subscriber | None = None
     _async_links: AsyncLinks | None = None
 
     def new_connection(self, socket_timeout: float | None = 5.0) -> Connection:
@@ -36,6 +39,13 @@ class EngineAccess:
         return self._links
 
     @property
+    def subscriber(self) -> Subscriber:
+        """The pub/sub connection that all who wait in this process share."""
+        if self._subscriber is None:
+            self._subscriber = Subscriber(self._new_pubsub_connection)
+        return self._subscriber
+
+    @property
     def async_link(self) -> AsyncLink:
         """The link that all tasks of the running event loop share."""
         if self._async_links is None:
@@ -45,8 +55,15 @@ class EngineAccess:
         return self._async_links.current()
 
     def record(self, uuid: str) -> dict[bytes, bytes]:
-        """Read a message's record as it is stored; empty when there is none."""
-        flat = self._ask("HGETALL", self.keys.record(uuid))
+        """Read a message's record; empty when there is none.
+
+        Of a message that has ended for good only `s`, `t`, `z`, `a` and `e` are left, read from its receipt.
+        """
+        key = self.keys.record(uuid)
+        try:
+            flat = self._ask("HGETALL", key)
+        except BackendDataError:
+            return _read_receipt(self._ask("GET", key))
         if isinstance(flat, dict):
             return flat
         return dict(zip(flat[::2], flat[1::2], strict=True))
@@ -67,5 +84,16 @@ class EngineAccess:
                 facts[name] = value
         return facts
 
+    def _new_pubsub_connection(self) -> Connection:
+        connection = self.new_connection()
+        # In RESP 3 redis-py hands pushes to a callback of its own instead of to who reads.
+        connection.protocol = 2
+        return connection
+
     def _ask(self, *command: str) -> Any:
         return self.links.command(*command)
+
+
+def _read_receipt(receipt: bytes | None) -> dict[bytes, bytes]:
+    parts = receipt.split(b" ", 4) if receipt is not None else []
+    return dict(zip((b"s", b"t", b"z", b"a", b"e"), parts, strict=False))

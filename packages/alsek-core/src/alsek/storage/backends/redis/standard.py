@@ -1,22 +1,25 @@
-"""The Redis backend: plain values for users, links for the engine."""
+"""The Redis backend: plain values for users, links for the engine, one subscriber for all who wait."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+import threading
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.client import NEVER_DECODE
 
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.storage.backends.abstract import Backend
 from alsek.storage.backends.lazy import LazyClient
-from alsek.storage.backends.redis.address import client_of, plain_settings
+from alsek.storage.backends.redis.address import client_of, dedicated_settings, describe, place, rebuild
 from alsek.storage.backends.redis.engine import EngineAccess
 from alsek.storage.backends.redis.errors import translate
+from alsek.storage.backends.redis.link import LinkPool
+from alsek.storage.backends.redis.subscriber import Subscriber
+from alsek.storage.backends.redis.travel import pack, unpack
 from alsek.storage.keys import Keys
 from alsek.storage.serialization import Serializer
 from alsek.types import Empty
@@ -25,10 +28,10 @@ if TYPE_CHECKING:
     from redis.connection import Connection
 
 #: More hash tags than this only make a claim slow.
-_MOST_PARTITIONS: Final = 1024
+MOST_PARTITIONS: Final = 1024
 
-#: Names fetched in one step of a scan.
-_SCAN_STEP: Final = 500
+#: Names fetched in one step of a scan, and deleted in one command.
+SCAN_STEP: Final = 500
 
 
 class RedisBackend(EngineAccess, Backend):
@@ -56,194 +59,250 @@ class RedisBackend(EngineAccess, Backend):
         partitions: int = 1,
     ) -> None:
         super().__init__(namespace, serializer)
-        if not isinstance(partitions, int) or not 1 <= partitions <= _MOST_PARTITIONS:
-            raise ValueError(f"partitions has to be a number from 1 to {_MOST_PARTITIONS}: {partitions!r}")
-        self.partitions = partitions
+        self.partitions = check_partitions(partitions)
         self.keys = Keys(namespace, partitions)
         self._given: Any = conn if isinstance(conn, LazyClient) else client_of(conn, redis.Redis)
+        self._resolving = threading.Lock()
+        # Made here, before threads can race for them; neither connects.
+        self._links = LinkPool(self.new_connection)
+        self._subscriber = Subscriber(self.new_connection)
 
     @property
     def conn(self) -> redis.Redis:
         """The client; a lazy one is made now."""
         if isinstance(self._given, LazyClient):
-            self._given = client_of(self._given, redis.Redis)
+            with self._resolving:
+                if isinstance(self._given, LazyClient):
+                    self._given = client_of(self._given, redis.Redis)
         client: redis.Redis = self._given
         return client
 
     def new_connection(self, socket_timeout: float | None = 5.0) -> Connection:
-        """Make an unconnected connection to the same Redis, without redis-py's own repeats.
+        """Make an unconnected connection to the same Redis: RESP 2, bytes, without redis-py's own repeats.
+
+        Call its `connect()` before anything else: with Sentinel, that is where the primary is looked up.
 
         Args:
             socket_timeout: Seconds; `None`: waits for ever.
         """
         pool = self.conn.connection_pool
-        settings = {
-            **pool.connection_kwargs,
-            "decode_responses": False,
-            "retry": Retry(NoBackoff(), 0),
-            "retry_on_error": [],
-            "retry_on_timeout": False,
-            "socket_timeout": socket_timeout,
-            "health_check_interval": 0,
-        }
-        settings.setdefault("socket_connect_timeout", 5.0)
-        settings.setdefault("socket_keepalive", True)
-        for name in ("event_dispatcher", "maint_notifications_config", "maint_notifications_pool_handler"):
-            settings.pop(name, None)
-        connection: Connection = pool.connection_class(**settings)
+        connection: Connection = pool.connection_class(**dedicated_settings(pool, socket_timeout))
         return connection
 
     def same_store(self, other: object) -> bool:
-        """Tell whether another backend keeps the same things in the same place."""
+        """Tell whether another backend keeps the same things in the same place and the same form."""
         if self is other:
             return True
         return (
             isinstance(other, RedisBackend)
             and (self.namespace, self.partitions) == (other.namespace, other.partitions)
-            and type(self.serializer) is type(other.serializer)
-            and (self.conn is other.conn or self._place() == other._place())
+            and (self.serializer is other.serializer or _alike(self.serializer, other.serializer))
+            and (self.conn is other.conn or place(self.conn) == place(other.conn))
         )
 
-    # -- values --------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Drop the idle connections; whatever is used again connects again."""
+        self.subscriber.close()
+        self.links.close()
+        if not isinstance(self._given, LazyClient):
+            self._given.close()
+
+    # Values.
 
     def exists(self, name: str) -> bool:
         """Tell whether there is a value."""
-        with _boundary():
+        with translated():
             return bool(self.conn.exists(self.full_name(name)))
 
     def set(self, name: str, value: Any, nx: bool = False, ttl: int | None = None) -> None:
         """Store a value; see `Backend.set`."""
         text = self.serializer.forward(value)
-        with _boundary():
-            done = self.conn.set(self.full_name(name), text, px=ttl, nx=nx, keepttl=ttl is None)
+        with translated():
+            done = self.conn.set(self.full_name(name), text, px=check_ttl(ttl), nx=nx, keepttl=ttl is None)
         if nx and not done:
             raise KeyError(f"Name '{name}' already exists")
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a value, else the default; see `Backend.get`."""
-        with _boundary():
-            text = self.conn.get(self.full_name(name))
-        if text is None:
-            return _default(name, default)
-        return self.serializer.reverse(text)
+        with translated():
+            client: Any = self.conn
+            stored = client.execute_command("GET", self.full_name(name), **{NEVER_DECODE: []})
+        return default_of(name, default) if stored is None else self.reverse(stored)
 
     def delete(self, name: str, missing_ok: bool = False) -> None:
         """Delete a value; see `Backend.delete`."""
-        with _boundary():
+        with translated():
             found = self.conn.delete(self.full_name(name))
         if not found and not missing_ok:
             raise KeyError(f"No name '{name}' found")
 
-    # -- sorted ids ----------------------------------------------------------------------------------------------
+    def announce(self, name: str, text: str | bytes, channel: str | None = None, ttl: int | None = None) -> None:
+        """Store a text as it is and publish it, in one step; `ttl=None` takes a present expiry away."""
+        with translated(), self.conn.pipeline(transaction=True) as pipeline:
+            pipeline.set(self.full_name(name), text, px=ttl)
+            if channel is not None:
+                pipeline.publish(channel, text)
+            pipeline.execute()
+
+    # Sorted ids.
 
     def priority_add(self, key: str, unique_id: str, priority: int | float) -> None:
         """Put an id into a sorted set, or move it."""
-        with _boundary():
+        with translated():
             self.conn.zadd(self.full_name(key), {unique_id: priority})
 
     def priority_get(self, key: str) -> str | None:
         """Give the id with the lowest priority number, and leave it there."""
-        with _boundary():
-            first = self.conn.zrange(self.full_name(key), 0, 0)
-        return _text(first[0]) if first else None
+        with translated():
+            first: Any = self.conn.zrange(self.full_name(key), 0, 0)
+        return as_text(first[0]) if first else None
 
     def priority_iter(self, key: str) -> Iterable[str]:
         """Give all ids in order."""
-        with _boundary():
-            ids = self.conn.zrange(self.full_name(key), 0, -1)
-        yield from (_text(unique_id) for unique_id in ids)
+        with translated():
+            ids: Any = self.conn.zrange(self.full_name(key), 0, -1)
+        yield from map(as_text, ids)
 
     def priority_remove(self, key: str, unique_id: str) -> None:
         """Take an id out."""
-        with _boundary():
+        with translated():
             self.conn.zrem(self.full_name(key), unique_id)
 
-    # -- pub/sub -------------------------------------------------------------------------------------------------
+    # Pub/sub.
 
     def pub(self, channel: str, value: Any) -> None:
         """Publish a value; the channel is not namespaced."""
-        with _boundary():
-            self.conn.publish(channel, self.serializer.forward(value))
+        text = self.serializer.forward(value)
+        with translated():
+            self.conn.publish(channel, text)
 
-    def sub(self, channel: str) -> Iterable[dict[str, Any]]:
-        """Give what is published on a channel from now on, for ever; `data` is the value."""
-        with _boundary(), self.conn.pubsub() as pubsub:
-            pubsub.subscribe(channel)
-            for event in pubsub.listen():
-                if event["type"] == "message":
-                    yield {**event, "channel": _text(event["channel"]), "data": self.serializer.reverse(event["data"])}
+    def sub(self, channel: str) -> Generator[dict[str, Any], None, None]:
+        """Give what is published on a channel from now on, for ever; `data` is the value.
 
-    # -- names ---------------------------------------------------------------------------------------------------
+        What is published while the connection is lost is missed, as ever with pub/sub.
+        """
+        with self.subscriber.open((channel,)) as subscription:
+            while True:
+                event = subscription.next()
+                if event is not None and event.channel is not None:
+                    data = self.reverse(event.payload)
+                    yield {"type": "message", "pattern": None, "channel": event.channel, "data": data}
+
+    # Names.
 
     def scan(self, pattern: str | None = None) -> Iterable[str]:
-        """Give the short names that match a glob; without one, everything of this namespace."""
-        globs = [f"{self.namespace}:{pattern or '*'}"]
-        if not pattern:
-            globs.append(f"{{{self.namespace}:*}}:*")
-        elif pattern.startswith("{"):
-            globs = [pattern]
-        for glob in globs:
-            with _boundary():
-                for name in self.conn.scan_iter(match=glob, count=_SCAN_STEP):
-                    yield self.short_name(_text(name))
+        """Give the short names that match a glob, tagged ones (`{namespace:0}:…`) as they are.
 
-    # -- travelling ----------------------------------------------------------------------------------------------
+        Like Redis' own SCAN it may give a name twice while names come and go.
+        """
+        for glob, tagged in globs(self.namespace, pattern):
+            with translated():
+                for name in map(as_text, self.conn.scan_iter(match=glob, count=SCAN_STEP)):
+                    if tagged is None or tagged.match(name):
+                        yield self.short_name(name)
 
-    def encode(self) -> bytes:
-        """Describe this backend so that another process can make the same: plain data, no sockets."""
-        return msgspec.json.encode(self.settings)
+    def count(self, pattern: str | None = None) -> int:
+        """Count the names that match a glob."""
+        return len(set(self.scan(pattern)))
+
+    def clear_namespace(self, raise_on_error: bool = True) -> int:
+        """Delete everything of this namespace; returns how many names there were.
+
+        Raises:
+            KeyError: Something vanished meanwhile, and `raise_on_error`.
+        """
+        names = [self.full_name(name) for name in set(self.scan())]
+        count = 0
+        for start in range(0, len(names), SCAN_STEP):
+            with translated():
+                count += int(self.conn.unlink(*names[start : start + SCAN_STEP]))
+        if raise_on_error and count < len(names):
+            raise KeyError(f"{len(names) - count} names vanished while the namespace was cleared")
+        return count
+
+    # Travelling.
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `from_settings` needs."""
-        serializer = type(self.serializer)
+        """What `from_settings` needs: plain data and classes, no sockets. It holds the password."""
         return {
-            "connection": plain_settings(self.conn),
-            "tls": issubclass(self.conn.connection_pool.connection_class, redis.SSLConnection),
+            **describe(self.conn),
             "namespace": self.namespace,
             "partitions": self.partitions,
-            "serializer": f"{serializer.__module__}:{serializer.__qualname__}",
+            "serializer": self.serializer if vars(self.serializer) else type(self.serializer),
         }
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any] | bytes) -> Self:
-        """Make a backend from what `encode` or `settings` gave."""
-        if isinstance(settings, bytes):
-            settings = msgspec.json.decode(settings)
-        connection = dict(settings["connection"])
-        if "path" in connection:
-            connection["unix_socket_path"] = connection.pop("path")
-        if settings["tls"]:
-            connection["ssl"] = True
-        client = redis.Redis(**connection, decode_responses=True)
-        return cls(client, settings["namespace"], _serializer(settings["serializer"]), settings["partitions"])
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Make a backend from `settings`; nothing is connected."""
+        serializer = settings["serializer"]
+        return cls(
+            rebuild(settings, redis.Redis),
+            settings["namespace"],
+            serializer() if isinstance(serializer, type) else serializer,
+            settings["partitions"],
+        )
 
-    def _place(self) -> tuple[Any, ...]:
-        settings = plain_settings(self.conn)
-        return tuple(settings.get(name) for name in ("host", "port", "db", "path"))
+    def encode(self) -> bytes:
+        """Describe this backend so that another process can make the same. It holds the password."""
+        return pack(type(self), self.settings)
+
+    @staticmethod
+    def decode(packed: bytes) -> Any:
+        """Make the backend that `encode` described. Only for data you trust."""
+        described = unpack(packed)
+        return described["backend"].from_settings(described["settings"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RedisBackend.decode, (self.encode(),)
 
 
-@contextmanager
-def _boundary() -> Iterator[None]:
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError, OSError) as error:
-        raise translate(error, sent=True) from error
+def check_partitions(partitions: Any) -> int:
+    """Give a number of partitions, if it is one; raises `ValueError`."""
+    if not isinstance(partitions, int) or isinstance(partitions, bool) or not 1 <= partitions <= MOST_PARTITIONS:
+        raise ValueError(f"partitions has to be a whole number from 1 to {MOST_PARTITIONS}: {partitions!r}")
+    return partitions
 
 
-def _default(name: str, default: Any) -> Any:
+def check_ttl(ttl: int | None) -> int | None:
+    """Give a time to live, if it is one; raises `ValueError`."""
+    if ttl is not None and (isinstance(ttl, bool) or ttl != int(ttl) or ttl < 1):
+        raise ValueError(f"ttl has to be a positive whole number of ms, or None: {ttl!r}")
+    return None if ttl is None else int(ttl)
+
+
+def default_of(name: str, default: Any) -> Any:
+    """Give the default for a missing name; raises `KeyError` for `Empty`."""
     if default is Empty or isinstance(default, Empty):
         raise KeyError(f"No name '{name}' found")
     return default
 
 
-def _text(value: Any) -> str:
+def globs(namespace: str, pattern: str | None) -> list[tuple[str, re.Pattern[str] | None]]:
+    """Give the globs under which names lie, each with what a name has to match besides.
+
+    A pattern may be complete already; else it matches behind the namespace and behind a hash tag.
+    """
+    tag = re.compile(rf"\{{{re.escape(namespace)}:\d+\}}:")
+    if pattern and pattern.startswith(f"{{{namespace}:"):
+        return [(pattern, tag)]
+    rest = (pattern or "*").removeprefix(f"{namespace}:")
+    return [(f"{namespace}:{rest}", None), (f"{{{namespace}:*}}:{rest}", tag)]
+
+
+def as_text(value: Any) -> str:
+    """Give what a client answered as text, whether it decodes or not."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _serializer(path: str) -> Serializer:
-    from importlib import import_module
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the errors of redis-py into ours."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise translate(error, sent=True) from error
 
-    module, _, name = path.partition(":")
-    made: Serializer = getattr(import_module(module), name)()
-    return made
+
+def _alike(one: Serializer, other: Serializer) -> bool:
+    return type(one) is type(other) and vars(one) == vars(other)

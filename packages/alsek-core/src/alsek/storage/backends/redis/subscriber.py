@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from redis.connection import Connection
 
-#: A connection that was silent for this long is asked whether it lives (seconds): a half-open one never says so.
+#: Seconds of silence: well below the minutes after which networks forget a connection.
 _CHECK_S: Final = 15.0
 
 #: Pauses between attempts to reach Redis, seconds: full jitter, as in `link`.
@@ -60,23 +60,29 @@ class Subscriber:
 
     Args:
         connect: Makes an unconnected redis-py connection of RESP 2 with its retries off.
+        check_s: Silence after which the connection is asked whether it lives: a half-open one never says that it is not.
     """
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], check_s: float = _CHECK_S) -> None:
         self._connect = connect
-        self._hub: _Hub | None = None
+        self._check_s = check_s
+        self._hubs: dict[int, _Hub] = {}
 
     def open(self, channels: Iterable[str]) -> Subscription:
         """Subscribe; the first event says that the subscription stands. Use it in a `with` block."""
-        hub = self._hub
-        if hub is None or hub.pid != os.getpid():
-            hub = self._hub = _Hub(self._connect)
+        pid = os.getpid()
+        hub = self._hubs.get(pid)
+        if hub is None:
+            # Our parent's is none of ours; two threads that come here at once get the same.
+            for other in [other for other in tuple(self._hubs) if other != pid]:
+                self._hubs.pop(other, None)
+            hub = self._hubs.setdefault(pid, _Hub(self._connect, self._check_s))
         return Subscription(hub, channels)
 
     def close(self) -> None:
         """Drop the connection; whoever waits gets a new one."""
-        hub, self._hub = self._hub, None
-        if hub is not None and hub.pid == os.getpid():
+        hub = self._hubs.pop(os.getpid(), None)
+        if hub is not None:
             hub.shut()
 
 
@@ -106,6 +112,15 @@ class Subscription:
         """
         return self._hub.wait(self, deadline)
 
+    @property
+    def stand(self) -> int:
+        """Number of the connection that the hub has now: what was told before belongs to an earlier one."""
+        return self._hub.stand
+
+    def catch_up(self) -> None:
+        """Have one more event without a channel told, behind everything that was published before this call."""
+        self._hub.rejoin(self)
+
     def drain(self) -> None:
         """Forget what was received and not taken: for a reader who looks at the state next."""
         self.inbox.clear()
@@ -126,12 +141,14 @@ class Subscription:
 class _Hub:
     """The connection and who wants what of it. Only the leader touches the connection; the lock guards the rest."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Connection], check_s: float) -> None:
         self.pid = os.getpid()
         self._connect = connect
-        self._connection: Connection | None = None
+        self._check_s = check_s
+        self._connection: Any = None
         self._error: BackendUnavailableError | None = None
         self._asked = False
+        self.stand = 0
         self._pause = _FIRST_PAUSE_S
         # Reentrant: a subscription may be closed by the garbage collector, at any point of any thread.
         self._lock = threading.RLock()
@@ -152,12 +169,20 @@ class _Hub:
             for channel in subscription.channels:
                 others = self._wanted.get(channel, ())
                 self._wanted[channel] = (*others, subscription)
-                if not others and self._to_leave.pop(channel, self) is self:
+                if not others:
+                    self._to_leave.pop(channel, None)
                     self._to_join[channel] = None
                 if channel in self._to_join or channel in self._pending:
                     subscription.missing.add(channel)
             if not subscription.missing:
                 subscription.inbox.append(_LOOK)
+        self._nudge()
+
+    def rejoin(self, subscription: Subscription) -> None:
+        with self._lock:
+            for channel in subscription.channels:
+                self._to_join[channel] = None
+                subscription.missing.add(channel)
         self._nudge()
 
     def leave(self, subscription: Subscription) -> None:
@@ -168,19 +193,16 @@ class _Hub:
                 others = tuple(other for other in self._wanted.get(channel, ()) if other is not subscription)
                 if others:
                     self._wanted[channel] = others
-                elif self._wanted.pop(channel, None) and self._to_join.pop(channel, self) is self:
+                elif self._wanted.pop(channel, None):
+                    # Also one that waits to be joined: it may be joined already, and catching up.
+                    self._to_join.pop(channel, None)
                     self._to_leave[channel] = None
             subscription.channels = ()
             lead = self._connection is not None and bool(self._to_leave) and self._take_lead()
-        if not lead:
-            self._nudge()
-            return
-        try:
-            self._send_wishes()
-        except (redis_errors.RedisError, OSError):
-            self._drop()
-        finally:
+        if lead:
             self._resign()
+        else:
+            self._nudge()
 
     def wait(self, subscription: Subscription, deadline: float | None) -> Event | None:
         while True:
@@ -214,6 +236,10 @@ class _Hub:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def __del__(self) -> None:
+        self._ring.close()
+        self._rung.close()
+
     # The lead: taken under the lock, passed on when it ends.
 
     def _take_lead(self) -> bool:
@@ -223,9 +249,17 @@ class _Hub:
         return True
 
     def _resign(self) -> None:
-        with self._lock:
-            self._led = False
-            self._promote()
+        while True:
+            with self._lock:
+                # Wishes that came while this thread was on its way out: there may be nobody after it to send them.
+                if self._connection is None or not (self._to_leave or self._to_join):
+                    self._led = False
+                    self._promote()
+                    return
+            try:
+                self._send_wishes()
+            except (redis_errors.RedisError, OSError):
+                self._drop()
 
     def _stop_following(self, subscription: Subscription) -> None:
         with self._lock:
@@ -255,7 +289,7 @@ class _Hub:
                 if self._connection is None:
                     self._open()
                 self._send_wishes()
-                self._read(min(_CHECK_S, left) if left is not None else _CHECK_S)
+                self._read(self._check_s if left is None else min(self._check_s, left))
                 self._error, self._pause = None, _FIRST_PAUSE_S
             except (redis_errors.RedisError, OSError) as error:
                 self._drop()
@@ -273,15 +307,16 @@ class _Hub:
                 raise
 
     def _open(self) -> None:
-        connection = self._connect()
+        connection: Any = self._connect()
         connection.connect()
         with self._lock:
             self._connection = connection
+            self.stand += 1
             self._asked = False
             self._pending.clear()
             self._to_leave.clear()
             self._to_join = dict.fromkeys(self._wanted)
-            for channel, subscriptions in self._wanted.items():
+            for channel, subscriptions in list(self._wanted.items()):
                 for subscription in subscriptions:
                     subscription.missing.add(channel)
 
@@ -297,10 +332,10 @@ class _Hub:
         with self._lock:
             packed = b""
             if self._to_leave:
-                packed = hiredis.pack_command((b"UNSUBSCRIBE", *self._to_leave))
+                packed = _packed(b"UNSUBSCRIBE", *self._to_leave)
                 self._to_leave.clear()
             if self._to_join:
-                packed += hiredis.pack_command((b"SUBSCRIBE", *self._to_join))
+                packed += _packed(b"SUBSCRIBE", *self._to_join)
                 for channel in self._to_join:
                     self._pending[channel] = self._pending.get(channel, 0) + 1
                 self._to_join.clear()
@@ -308,18 +343,17 @@ class _Hub:
 
     def _read(self, timeout: float) -> None:
         connection = self._connection
-        assert connection is not None
         if not connection.can_read(0):
             poller = select.poll()
             poller.register(self._rung, select.POLLIN)
-            poller.register(connection._get_socket(), select.POLLIN)  # type: ignore[arg-type]  # noqa: SLF001 - it is connected; no public way
+            poller.register(connection._get_socket(), select.POLLIN)  # noqa: SLF001 - no public way
             ready = {fd for fd, _ in poller.poll(timeout * 1000)}
             if self._rung.fileno() in ready:
                 with suppress(BlockingIOError):
                     self._rung.recv(4096)
                 return
             if not ready:
-                if timeout >= _CHECK_S:
+                if timeout >= self._check_s:
                     self._check(connection)
                 return
         try:
@@ -330,11 +364,11 @@ class _Hub:
         if isinstance(reply, list):
             self._tell(reply)
 
-    def _check(self, connection: Connection) -> None:
+    def _check(self, connection: Any) -> None:
         if self._asked:
             raise redis_errors.ConnectionError("the pub/sub connection does not answer")
         self._asked = True
-        connection.send_packed_command([hiredis.pack_command((b"PING",))], check_health=False)
+        connection.send_packed_command([_packed(b"PING")], check_health=False)
 
     def _tell(self, reply: list[Any]) -> None:
         kind, channel = reply[0], reply[1]
@@ -349,9 +383,10 @@ class _Hub:
                     self._pending[channel] = left
                     return
                 for subscription in self._wanted.get(channel, ()):
-                    subscription.missing.discard(channel)
-                    if not subscription.missing:
-                        _deliver(subscription, _LOOK)
+                    if channel in subscription.missing:
+                        subscription.missing.discard(channel)
+                        if not subscription.missing:
+                            _deliver(subscription, _LOOK)
 
 
 def _deliver(subscription: Subscription, event: Event) -> None:
@@ -360,6 +395,11 @@ def _deliver(subscription: Subscription, event: Event) -> None:
         event = _LOOK
     subscription.inbox.append(event)
     subscription.bell.set()
+
+
+def _packed(*command: Any) -> bytes:
+    packed: bytes = hiredis.pack_command(command)
+    return packed
 
 
 def _left(deadline: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Calls beside the verbs: results outside of an ack, and locks. They touch no socket, like `verbs`."""
+"""Calls beside the verbs: results outside of an ack, statuses outside of the verbs. They touch no socket, like `verbs`."""
 
 from __future__ import annotations
 
@@ -72,19 +72,17 @@ def read_results(reply: Sequence[Sequence[bytes | None]]) -> list[Outcome]:
     return [Outcome(text, (state or b"").decode(), error or b"") for text, state, error in reply]
 
 
-def acquire_lock(key: str, counter: str, owner: str, ttl_ms: int | None, nonce: str) -> Call:
-    """Take a lock. Reply: [1 acquired | 2 held by this owner, fence], or [0, ms until it lapses or -1]."""
-    return Call(_script("acquire_lock"), (key, counter), (owner, "" if ttl_ms is None else ttl_ms, nonce, "0"), again=3)
+def replace_status(key: str, read: str | bytes, text: str | bytes, kept_ms: int | None, channel: str) -> Call:
+    """Replace a status if it is still the one that was read. Reply: 1, or 0.
 
-
-def release_lock(key: str, owner: str, channel: str) -> Call:
-    """Release a lock. Reply: 1, or 0 when this owner does not hold it."""
-    return Call(_script("release_lock"), (key,), (owner, channel, "0"), again=2)
-
-
-def renew_lock(key: str, owner: str, ttl_ms: int | None) -> Call:
-    """Start a lock's time to live anew. Reply: 1, or 0 when this owner does not hold it."""
-    return Call(_script("renew_lock"), (key,), (owner, "" if ttl_ms is None else ttl_ms))
+    Args:
+        key: Of the status.
+        read: The text that was read.
+        text: The new one, as the serializer wrote it.
+        kept_ms: Expiry; `None`: none.
+        channel: Where the new one is published; empty: nowhere.
+    """
+    return Call(_script("replace_status"), (key,), (read, text, "" if kept_ms is None else kept_ms, channel))
 
 
 @cache

@@ -168,24 +168,19 @@ class Verbs:
     @staticmethod
     def read_claim(reply: list[bytes | int], interests: Sequence[Interest]) -> Hand:
         """Read the reply of `claim`."""
-        messages = [
-            Claimed(
-                interests[int(reply[i]) - 1].queue,
-                _text(reply[i + 1]),
-                _text(reply[i + 2]),
-                _bytes(reply[i + 3]),
-                int(reply[i + 4]),
-                int(reply[i + 5]),
-                int(reply[i + 6]),
-                int(reply[i + 7]),
-                _bytes(reply[i + 8]),
-            )
-            for i in range(3, len(reply), 9)
-        ]
+        messages: list[Claimed] = []
+        offsets: list[int] = []
+        at = 3
+        for interest, told in zip(interests, _text(reply[2]).split(), strict=True):
+            offset, _, count = told.partition(":")
+            offsets.append(int(offset))
+            queue, end = interest.queue, at + 4 * int(count)
+            for i in range(at, end, 4):
+                uuid, task_name, body, past = reply[i : i + 4]
+                messages.append(Claimed(queue, uuid.decode(), task_name.decode(), body, *_past(past)))  # type: ignore[union-attr,arg-type]  # texts
+            at = end
         next_ms = int(reply[1])
-        return Hand(
-            int(reply[0]), None if next_ms < 0 else next_ms, [int(o) for o in _text(reply[2]).split()], messages
-        )
+        return Hand(int(reply[0]), None if next_ms < 0 else next_ms, offsets, messages)
 
     def renew(self, partition: int, queues: Sequence[str], leases: Iterable[Held]) -> Call:
         """Extend leases. Reply: a code for each."""
@@ -196,21 +191,43 @@ class Verbs:
         return Call(script("renew"), self._keys(partition, queues), args)
 
     def ack(self, partition: int, acks: Sequence[Ack]) -> Call:
-        """End finished messages. Reply: a code for each."""
+        """End finished messages. Reply: a code for each, those that leave nothing behind first."""
         policy = self.policy
         queues: dict[str, int] = {}
-        args: list[Argument] = [
-            policy.receipt_ms, policy.weight, self._statuses["SUCCEEDED"], self._statuses["SUBMITTED"]
-        ]  # fmt: skip
-        for held, result, callback in acks:
-            qi = queues.setdefault(held.queue, len(queues) + 1)
-            args += (qi, held.uuid, held.token, (result is not None) + 2 * (callback is not None))
+        groups: dict[tuple[str, str], list[str]] = {}
+        rest: list[Argument] = []
+        for (queue, uuid, token), result, callback in acks:
+            if result is None and callback is None:
+                group = groups.get((queue, token))
+                if group is None:
+                    group = groups[queue, token] = []
+                group.append(uuid)
+                continue
+            qi = queues.setdefault(queue, len(queues) + 1)
+            rest += (qi, uuid, token, (result is not None) + 2 * (callback is not None))
             if result is not None:
-                args += result
+                rest += result
             if callback is not None:
-                queue, new = callback
-                args += (queues.setdefault(queue, len(queues) + 1), *new)
-        return Call(script("ack"), self._keys(partition, queues), args)
+                queue_of_callback, new = callback
+                rest += (queues.setdefault(queue_of_callback, len(queues) + 1), *new)
+        args: list[Argument] = [
+            policy.receipt_ms, policy.weight, self._statuses["SUCCEEDED"], self._statuses["SUBMITTED"], len(groups)
+        ]  # fmt: skip
+        for (queue, token), uuids in groups.items():
+            args += (queues.setdefault(queue, len(queues) + 1), token, len(uuids), *uuids)
+        return Call(script("ack"), self._keys(partition, queues), args + rest)
+
+    @staticmethod
+    def ack_order(acks: Sequence[Ack]) -> list[int]:
+        """Give the positions of acks in the order in which the reply of `ack` names their codes."""
+        groups: dict[tuple[str, str], list[int]] = {}
+        rest: list[int] = []
+        for position, ((queue, _, token), result, callback) in enumerate(acks):
+            if result is None and callback is None:
+                groups.setdefault((queue, token), []).append(position)
+            else:
+                rest.append(position)
+        return [position for group in groups.values() for position in group] + rest
 
     def retry(self, partition: int, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> Call:
         """Put a failed message back. Reply: a code."""
@@ -283,5 +300,12 @@ def _text(value: bytes | int) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _bytes(value: bytes | int) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+def _past(told: bytes | int) -> tuple[int, int, int, int, bytes]:
+    if not told:
+        return _FIRST
+    priority, retries, deliveries, fence, details = told.split(b" ", 4)  # type: ignore[union-attr]  # a text
+    return int(priority), int(retries), int(deliveries), int(fence), details
+
+
+#: Priority, retries, deliveries, fence and error of a first delivery.
+_FIRST: Final = (0, 0, 1, 1, b"")

@@ -48,38 +48,55 @@ local function tell(qi, task, id, kept_ms, payload, ended)
   redis.call('PUBLISH', 'channel:' .. stem, payload)
 end
 
+-- End a message for good: the record gives way to a receipt, "<letter> <token> <ms> <reason> <error>", that remembers
+-- for a while how it ended.
+local function close(rec, letter, token, now, receipt_ms, reason, details)
+  redis.call('SET', rec, letter .. ' ' .. token .. ' ' .. now .. ' ' .. reason .. ' ' .. details, 'PX', receipt_ms)
+end
+
+-- The letter and the token of a receipt, if that is what the key holds.
+local function receipt_of(rec)
+  local receipt = redis.pcall('GET', rec)
+  if type(receipt) ~= 'string' then return end
+  return string.match(receipt, '^(%a) (%S*) ')
+end
+
 -- End a message among the dead letters, or for good when the queue keeps none (`dlq_ms` 0; -1 keeps for ever).
 -- The caller has taken the id out of its index. `letter` is the final state without dead letters.
-local function bury(qi, rec, id, task, kept_ms, reason, letter, now, dlq_ms, receipt_ms, payload)
+local function bury(qi, rec, id, task, kept_ms, token, reason, details, letter, now, dlq_ms, receipt_ms, payload)
   if dlq_ms ~= 0 then
     local expiry = dlq_ms < 0 and '+inf' or (now + dlq_ms)
     redis.call('ZADD', qkey(qi, DEAD), expiry, id)
-    redis.call('HSET', rec, 's', 'x', 'a', reason, 'z', now)
+    redis.call('HSET', rec, 's', 'x', 'a', reason, 'z', now, 'e', details)
   else
-    redis.call('HSET', rec, 's', letter, 'a', reason, 'z', now)
-    redis.call('HDEL', rec, 'b')
-    redis.call('PEXPIRE', rec, receipt_ms)
+    close(rec, letter, token, now, receipt_ms, reason, details)
   end
   tell(qi, task, id, kept_ms, payload, true)
   redis.call('PUBLISH', tag .. 'done:' .. id, letter)
 end
 
--- Compare a caller's token with the record. Returns the fields {s, t, T, k, a, p, d}, or nil and the code to answer.
--- An empty token is the administrator's: it may act on any message that has not ended.
+-- Compare a caller's token with the record. Returns the fields {s, t, T, k, p, d, a}, or nil and the code to answer.
+-- An empty token is the administrator's: it may act on any message that has not ended. `repeated` names the states in
+-- which the same wish has been carried out before.
 local function guard(rec, token, repeated)
-  local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'a', 'p', 'd')
-  if h.err or not h[1] then return nil, -1 end
+  local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'p', 'd', 'a')
+  if h.err then
+    local letter, held_by = receipt_of(rec)
+    if not letter then return nil, -1 end
+    if token ~= '' and held_by ~= token then return nil, -2 end
+    if string.find(repeated, letter, 1, true) then return nil, 2 end
+    return nil, letter == 'V' and token ~= '' and -3 or -2
+  end
   local state = h[1]
+  if not state then return nil, -1 end
   if token == '' then
     if state == 'r' or state == 'd' or state == 'l' then return h end
-    if string.find(repeated, state, 1, true) then return nil, 2 end
-    return nil, -2
+    return nil, string.find(repeated, state, 1, true) and 2 or -2
   end
   if h[2] ~= token then return nil, -2 end
   if state == 'l' then return h end
-  if h[5] == 'revoked' then return nil, -3 end
-  if string.find(repeated, state, 1, true) then return nil, 2 end
-  return nil, -2
+  if h[7] == 'revoked' then return nil, -3 end
+  return nil, string.find(repeated, state, 1, true) and 2 or -2
 end
 
 -- Take a live id out of the index that its state names.

@@ -2,7 +2,9 @@
 -- Acknowledge messages their holder finished: result, status, callback and the end of the lease in one step.
 --
 -- ARGV  1 receipt ms   2 weight of a priority level   3 status SUCCEEDED   4 status SUBMITTED
---       then for each message: queue number, uuid, token, parts
+--       5 number of groups; for each group of messages that leave nothing behind:
+--         queue number, token, how many, their uuids
+--       then for each message that does: queue number, uuid, token, parts
 --         parts & 1, a result:    key behind the tag, text, ttl ms, key of the progenitor's index behind the tag or ""
 --         parts & 2, a callback:  queue number, uuid, task, body, priority, delay ms, ttl ms or "", ms to keep the
 --                                 status or ""
@@ -12,53 +14,78 @@
 
 local receipt_ms, weight = ARGV[1], tonumber(ARGV[2])
 local now = clock()
-local codes, mine, gone = {}, {}, {}
-local i = 5
+local codes, gone = {}, {}
+local stamp = ' ' .. string.format('%d', now) .. '  '
+local at = 6
 
--- First look at everything, then write.
-while i <= #ARGV do
-  local qi, id, parts = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 3])
+-- Look at one message: its code, and how long to keep its status, where one is kept.
+local function look(qi, id, token)
   local rec = tag .. 'm:' .. id
-  local h, code = guard(rec, ARGV[i + 2], 'S')
-  i = i + 4
-  local result, child
-  if parts % 2 == 1 then result, i = i, i + 4 end
-  if parts >= 2 then child, i = i, i + 8 end
-  if h then
-    mine[#mine + 1] = {qi, rec, id, h, result, child}
-    local batch = gone[qi] or {}
+  local h = redis.pcall('HMGET', rec, 's', 't', 'k')
+  local kept_ms = h[3]
+  if h.err or h[1] ~= 'l' or h[2] ~= token then
+    local known, code = guard(rec, token, 'S')
+    codes[#codes + 1] = known and 1 or code
+    if not known then return end
+    unindex(qi, id, known[1])
+    kept_ms = known[4]
+  else
+    codes[#codes + 1] = 1
+    local batch = gone[qi]
+    if not batch then
+      batch = {}
+      gone[qi] = batch
+    end
     batch[#batch + 1] = id
-    gone[qi] = batch
-    code = 1
   end
-  codes[#codes + 1] = code
+  return rec, kept_ms
+end
+
+-- Ended with nothing left behind: only the receipt.
+for _ = 1, tonumber(ARGV[5]) do
+  local qi, token, count = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
+  local receipt = 'S ' .. token .. stamp
+  for i = at + 3, at + 2 + count do
+    local id = ARGV[i]
+    local rec, kept_ms = look(qi, id, token)
+    if rec then
+      local task = kept_ms and redis.call('HGET', rec, 'T')
+      redis.call('SET', rec, receipt, 'PX', receipt_ms)
+      if kept_ms then tell(qi, task, id, kept_ms, ARGV[3], true) end
+    end
+  end
+  at = at + 3 + count
+end
+
+while at <= #ARGV do
+  local qi, id, token, parts = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local rec, kept_ms = look(qi, id, token)
+  local result, child = at + 4, at + 4 + (parts % 2) * 4
+  at = child + (parts >= 2 and 8 or 0)
+  if rec then
+    local task = kept_ms and redis.call('HGET', rec, 'T')
+    redis.call('SET', rec, 'S ' .. token .. stamp, 'PX', receipt_ms)
+    if parts % 2 == 1 then
+      redis.call('SET', tag .. ARGV[result], now .. ':' .. ARGV[result + 1], 'PX', ARGV[result + 2])
+      if ARGV[result + 3] ~= '' then
+        local kids = tag .. ARGV[result + 3]
+        redis.call('ZADD', kids, now, id)
+        redis.call('PEXPIRE', kids, ARGV[result + 2])
+      end
+      redis.call('PUBLISH', tag .. 'done:' .. id, 'S')
+    end
+    if kept_ms then tell(qi, task, id, kept_ms, ARGV[3], true) end
+    if parts >= 2 then
+      local cqi, cid = tonumber(ARGV[child]), ARGV[child + 1]
+      local crec = tag .. 'm:' .. cid
+      if redis.call('EXISTS', crec) == 0 then
+        redis.call('SADD', tag .. 'queues', qname(cqi))
+        create(cqi, crec, cid, ARGV[child + 2], ARGV[child + 3], ARGV[child + 4], ARGV[child + 5], ARGV[child + 6],
+          ARGV[child + 7], weight, now, ARGV[4])
+      end
+    end
+  end
 end
 
 for qi, batch in pairs(gone) do redis.call('ZREM', qkey(qi, LEASES), unpack(batch)) end
-for j = 1, #mine do
-  local qi, rec, id, h, result, child = unpack(mine[j], 1, 6)
-  if h[1] ~= 'l' then unindex(qi, id, h[1]) end
-  redis.call('HSET', rec, 's', 'S', 'z', now)
-  redis.call('HDEL', rec, 'b', 'e')
-  redis.call('PEXPIRE', rec, receipt_ms)
-  if result then
-    redis.call('SET', tag .. ARGV[result], now .. ':' .. ARGV[result + 1], 'PX', ARGV[result + 2])
-    if ARGV[result + 3] ~= '' then
-      local kids = tag .. ARGV[result + 3]
-      redis.call('ZADD', kids, now, id)
-      redis.call('PEXPIRE', kids, ARGV[result + 2])
-    end
-    redis.call('PUBLISH', tag .. 'done:' .. id, 'S')
-  end
-  tell(qi, h[3], id, h[4], ARGV[3], true)
-  if child then
-    local cqi, cid = tonumber(ARGV[child]), ARGV[child + 1]
-    local crec = tag .. 'm:' .. cid
-    if redis.call('EXISTS', crec) == 0 then
-      redis.call('SADD', tag .. 'queues', qname(cqi))
-      create(cqi, crec, cid, ARGV[child + 2], ARGV[child + 3], ARGV[child + 4], ARGV[child + 5], ARGV[child + 6],
-        ARGV[child + 7], weight, now, ARGV[4])
-    end
-  end
-end
 return codes

@@ -7,8 +7,9 @@
 --       14 exception details of a crash loop 15 … of an expiry   then for each queue:
 --       offset to look from, number of task names (0: any task), the names
 --
--- Returns  {now, ms until something falls due or -1, offsets, then for each message
---           queue number, uuid, task, body, priority, retries, deliveries, fence, exception details}
+-- Returns  {now, ms until something falls due or -1, "offset:messages" of each queue, then for each message
+--           uuid, task, body, past}
+--           past: "" for a first delivery of usual priority, else "priority retries deliveries fence details"
 -- A repeat with the same token answers the same messages (as far as their leases still stand).
 -- include: _prelude
 
@@ -19,21 +20,39 @@ local queues = (#KEYS - 1) / 5
 local now = clock()
 local reply, got = {now, -1, ''}, 0
 
-local function hand_out(qi, id, h, deliveries, fence)
-  local at = #reply
-  reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4], reply[at + 5] = qi, id, h[2], h[3], h[4] or '0'
-  reply[at + 6], reply[at + 7], reply[at + 8], reply[at + 9] = h[5] or '0', deliveries, fence, h[9] or ''
+local counts = {}
+for qi = 1, queues do counts[qi] = 0 end
+
+local function hand_out(qi, id, task, body, past)
+  local at = 3 + got * 4
+  reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, task, body, past
   got = got + 1
+  counts[qi] = counts[qi] + 1
+end
+
+-- Say how often each queue is looked at from where, and how many messages it gave.
+local function count_up(offsets)
+  local told = {}
+  for qi = 1, queues do told[qi] = offsets[qi] .. ':' .. counts[qi] end
+  reply[3] = table.concat(told, ' ')
 end
 
 if ARGV[8] == '1' then
   local receipt = redis.call('GET', receipt_key)
   if receipt and string.sub(receipt, 1, #token + 1) == token .. ' ' then
-    for qi, id in string.gmatch(string.sub(receipt, #token + 2), '(%d+):(%S+)') do
-      local rec = tag .. 'm:' .. id
-      local h = redis.pcall('HMGET', rec, 's', 'T', 'b', 'p', 'n', 'd', 'f', 't', 'e')
-      if not h.err and h[1] == 'l' and h[8] == token then hand_out(tonumber(qi), id, h, h[6], h[7]) end
+    for segment in string.gmatch(string.sub(receipt, #token + 2), '[^\n]+') do
+      local qi = tonumber(string.match(segment, '^%d+'))
+      for id in string.gmatch(segment, ' (%S+)') do
+        local h = redis.pcall('HMGET', tag .. 'm:' .. id, 's', 't', 'T', 'b', 'p', 'n', 'd', 'f', 'e')
+        if not h.err and h[1] == 'l' and h[2] == token then
+          local past = {h[5] or '0', h[6] or '0', h[7], h[8], h[9] or ''}
+          hand_out(qi, id, h[3], h[4], table.concat(past, ' '))
+        end
+      end
     end
+    local offsets = {}
+    for qi = 1, queues do offsets[qi] = '0' end
+    count_up(offsets)
     return reply
   end
 end
@@ -63,12 +82,11 @@ for qi = 1, queues do
     for i = 1, #lapsed do
       local id = lapsed[i]
       local rec = tag .. 'm:' .. id
-      local h = redis.pcall('HMGET', rec, 's', 'p', 'd', 'T', 'k')
+      local h = redis.pcall('HMGET', rec, 's', 'p', 'd', 'T', 'k', 't')
       redis.call('ZREM', leases_key, id)
       if not h.err and h[1] == 'l' then
         if tonumber(h[3] or 0) >= max_deliveries then
-          redis.call('HSET', rec, 'e', ARGV[14])
-          bury(qi, rec, id, h[4], h[5], 'crash_loop', 'F', now, dlq_ms, receipt_ms, ARGV[12])
+          bury(qi, rec, id, h[4], h[5], h[6] or '', 'crash_loop', ARGV[14], 'F', now, dlq_ms, receipt_ms, ARGV[12])
         else
           redis.call('ZADD', ready_key, (h[2] or 0) * weight + (now - EPOCH), id)
           redis.call('HSET', rec, 's', 'r')
@@ -82,8 +100,8 @@ for qi = 1, queues do
   local popped = {}
   if filters == 0 then
     if got < want then
-      local pairs_ = redis.call('ZPOPMIN', ready_key, want - got)
-      for i = 1, #pairs_, 2 do popped[#popped + 1] = pairs_[i] end
+      popped = redis.call('ZRANGE', ready_key, 0, want - got - 1)
+      if #popped > 0 then redis.call('ZREMRANGEBYRANK', ready_key, 0, #popped - 1) end
     end
   else
     local wanted = {}
@@ -100,30 +118,42 @@ for qi = 1, queues do
   offsets[qi] = offset
   at = at + 2 + filters
 
-  local deadline, leased, n = now + lease_ms, {}, 0
+  local deadline, leased, n = string.format('%d', now + lease_ms), {}, 0
   for i = 1, #popped do
     local id = popped[i]
     local rec = tag .. 'm:' .. id
-    local h = redis.pcall('HMGET', rec, 's', 'T', 'b', 'p', 'n', 'd', 'f', 'x', 'e', 'k')
-    if h.err or not h[1] or not h[2] or not h[3] then
+    local h = redis.pcall('HMGET', rec, 'T', 'b', 'x', 'f', 'p', 'k')
+    local task, body = h[1], h[2]
+    if h.err or not task or not body then
       -- no record, or none that can be read: its id must not stop the others (fsck names it)
-    elseif h[8] and tonumber(h[8]) <= now then
-      redis.call('HSET', rec, 'e', ARGV[15])
-      bury(qi, rec, id, h[2], h[10], 'expired', 'E', now, dlq_ms, receipt_ms, ARGV[13])
+    elseif h[3] and tonumber(h[3]) <= now then
+      bury(qi, rec, id, task, h[6], '', 'expired', ARGV[15], 'E', now, dlq_ms, receipt_ms, ARGV[13])
     else
-      local deliveries, fence = (h[6] or 0) + 1, (h[7] or 0) + 1
+      local deliveries, fence, past = '1', '1', ''
+      if h[4] then
+        -- it was claimed before: only then can it have these
+        local f = redis.call('HMGET', rec, 'n', 'd', 'e')
+        deliveries, fence = (f[2] or 0) + 1, h[4] + 1
+        past = table.concat({h[5] or '0', f[1] or '0', deliveries, fence, f[3] or ''}, ' ')
+      elseif h[5] then
+        past = h[5] .. ' 0 1 1 '
+      end
       redis.call('HSET', rec, 's', 'l', 't', token, 'd', deliveries, 'f', fence)
       leased[n + 1], leased[n + 2] = deadline, id
       n = n + 2
-      taken[#taken + 1] = qi .. ':' .. id
-      if h[10] then tell(qi, h[2], id, h[10], ARGV[11], false) end
-      hand_out(qi, id, h, deliveries, fence)
+      if h[6] then tell(qi, task, id, h[6], ARGV[11], false) end
+      hand_out(qi, id, task, body, past)
     end
   end
-  if n > 0 then redis.call('ZADD', leases_key, unpack(leased)) end
+  if n > 0 then
+    redis.call('ZADD', leases_key, unpack(leased))
+    local segment = {qi}
+    for i = 2, n, 2 do segment[#segment + 1] = leased[i] end
+    taken[#taken + 1] = table.concat(segment, ' ')
+  end
 end
 
-if got > 0 then redis.call('SET', receipt_key, token .. ' ' .. table.concat(taken, ' '), 'PX', receipt_ms) end
+if got > 0 then redis.call('SET', receipt_key, token .. ' ' .. table.concat(taken, '\n'), 'PX', receipt_ms) end
 
 -- A full hand may leave work behind: wake the next idle consumer. Otherwise say when to look again.
 if got >= want then
@@ -140,5 +170,5 @@ else
   end
   if soonest < math.huge then reply[2] = math.max(0, soonest - now) end
 end
-reply[3] = table.concat(offsets, ' ')
+count_up(offsets)
 return reply

@@ -12,7 +12,6 @@ local rec = tag .. 'm:' .. id
 local h, code = guard(rec, ARGV[2], 'xF')
 if not h then return code end
 unindex(1, id, h[1])
-redis.call('HSET', rec, 'e', ARGV[4])
 if ARGV[7] ~= '' then redis.call('HSET', rec, 'b', ARGV[7]) end
-bury(1, rec, id, h[3], h[4], ARGV[3], 'F', clock(), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8])
+bury(1, rec, id, h[3], h[4], ARGV[2], ARGV[3], ARGV[4], 'F', clock(), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8])
 return 1

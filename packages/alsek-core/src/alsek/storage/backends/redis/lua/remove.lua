@@ -8,8 +8,7 @@
 
 local id = ARGV[1]
 local rec = tag .. 'm:' .. id
-local state = redis.pcall('HGET', rec, 's')
+local ended = receipt_of(rec)
 for which = READY, DEAD do redis.call('ZREM', qkey(1, which), id) end
 if redis.call('DEL', rec) == 0 then return -1 end
-if type(state) == 'string' and string.find('SFVEA', state, 1, true) then return -1 end
-return 1
+return ended and -1 or 1

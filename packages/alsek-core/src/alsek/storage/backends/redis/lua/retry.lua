@@ -14,7 +14,7 @@ if not h then return code end
 local now = clock()
 unindex(1, id, h[1])
 redis.call('HINCRBY', rec, 'n', 1)
-redis.call('HSET', rec, 's', place(1, id, tonumber(h[6] or 0), tonumber(ARGV[4]), now, tonumber(ARGV[3])), 'e', ARGV[5])
+redis.call('HSET', rec, 's', place(1, id, tonumber(h[5] or 0), tonumber(ARGV[4]), now, tonumber(ARGV[3])), 'e', ARGV[5])
 if ARGV[6] ~= '' then redis.call('HSET', rec, 'b', ARGV[6]) end
 tell(1, h[3], id, h[4], ARGV[7], false)
 return 1

@@ -11,15 +11,18 @@
 local id = ARGV[1]
 local rec = tag .. 'm:' .. id
 local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'a')
-if h.err or not h[1] then return -1 end
+if h.err then
+  local letter = receipt_of(rec)
+  return not letter and -1 or letter == 'V' and 2 or -2
+end
 local state = h[1]
+if not state then return -1 end
 if state ~= 'r' and state ~= 'd' and state ~= 'l' then
   return h[5] == 'revoked' and 2 or -2
 end
 if state == 'l' and ARGV[2] == '1' then return 0 end
 unindex(1, id, state)
-redis.call('HSET', rec, 'e', ARGV[5])
-bury(1, rec, id, h[3], h[4], 'revoked', 'V', clock(), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6])
+bury(1, rec, id, h[3], h[4], h[2] or '', 'revoked', ARGV[5], 'V', clock(), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6])
 if state == 'l' then
   local worker = string.match(h[2], '^[^.]+')
   redis.call('PUBLISH', ARGV[7] .. worker, 'revoke ' .. id)

@@ -15,7 +15,8 @@ redis.call('LLEN', qkey(1, WAKE))
 redis.call('SADD', tag .. 'queues', qname(1))
 local now = clock()
 local ready_key = qkey(1, READY)
-local base = now - EPOCH
+local base = string.format('%d', now - EPOCH)
+local ttl_seen, expiry = nil, nil
 local codes, ready, n = {}, {}, 0
 
 for i = 4, #ARGV, 7 do
@@ -23,10 +24,9 @@ for i = 4, #ARGV, 7 do
   local rec = tag .. 'm:' .. id
   local fresh = redis.call('EXISTS', rec) == 0
   if not fresh then
-    local state = redis.pcall('HGET', rec, 's')
     if again then
       codes[#codes + 1] = 2
-    elseif type(state) == 'string' and string.find('SFVEA', state, 1, true) then
+    elseif receipt_of(rec) then
       redis.call('DEL', rec)
       fresh = true
     else
@@ -40,7 +40,8 @@ for i = 4, #ARGV, 7 do
       if ttl == '' then
         redis.call('HSET', rec, 'b', ARGV[i + 2], 'T', ARGV[i + 1], 's', 'r')
       else
-        redis.call('HSET', rec, 'b', ARGV[i + 2], 'T', ARGV[i + 1], 's', 'r', 'x', now + ttl)
+        if ttl ~= ttl_seen then ttl_seen, expiry = ttl, string.format('%d', now + ttl) end
+        redis.call('HSET', rec, 'b', ARGV[i + 2], 'T', ARGV[i + 1], 's', 'r', 'x', expiry)
       end
       ready[n + 1], ready[n + 2] = base, id
       n = n + 2

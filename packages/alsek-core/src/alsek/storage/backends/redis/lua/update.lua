@@ -9,9 +9,9 @@
 local id = ARGV[1]
 local rec = tag .. 'm:' .. id
 local h, code = guard(rec, ARGV[2], 'x')
-if not h and code == 2 then h = redis.call('HMGET', rec, 's', 't', 'T', 'k', 'a', 'p', 'd') end
+if not h and code == 2 then h = redis.call('HMGET', rec, 's', 't', 'T', 'k', 'p', 'd', 'a') end
 if not h then return code end
-local before = tonumber(h[6] or 0)
+local before = tonumber(h[5] or 0)
 redis.call('HSET', rec, 'b', ARGV[3], 'p', ARGV[4], 'n', ARGV[5])
 if ARGV[6] ~= '' then redis.call('HSET', rec, 'e', ARGV[6]) end
 if h[1] == 'r' and before ~= tonumber(ARGV[4]) then

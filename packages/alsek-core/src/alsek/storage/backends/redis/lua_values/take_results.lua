@@ -7,6 +7,15 @@
 --       then for each message: uuid, key of its result behind the tag
 --
 -- Returns for each message {text, "" when dropped, or false; state or false; details of its last error or false}
+
+-- State and details of a message of which only the receipt is left: "<letter> <token> <ms> <reason> <details>".
+local function ended(key)
+  local receipt = redis.pcall('GET', key)
+  if type(receipt) ~= 'string' then return {false, false} end
+  local letter, details = string.match(receipt, '^(%a) %S* %d+ %S* (.*)$')
+  return {letter or false, details or false}
+end
+
 local tag, verb, whole = KEYS[1], ARGV[1], ARGV[2] == '1'
 local found, keys, ids, complete = {}, {}, {}, true
 for i = 4, #ARGV, 2 do
@@ -23,7 +32,7 @@ for i = 4, #ARGV, 2 do
   else
     complete = false
     record = redis.pcall('HMGET', tag .. 'm:' .. ARGV[i], 's', 'e')
-    if record.err then record = {false, false} end
+    if record.err then record = ended(tag .. 'm:' .. ARGV[i]) end
   end
   found[#found + 1] = {text, record[1], record[2]}
 end

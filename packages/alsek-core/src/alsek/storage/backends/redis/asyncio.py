@@ -1,0 +1,255 @@
+"""The asyncio twin of the Redis backend: values, names and pub/sub. The engine has no part in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from random import random
+from typing import Any, ClassVar, Final, Self
+
+import redis.asyncio
+from redis.client import NEVER_DECODE
+
+from alsek.defaults import DEFAULT_NAMESPACE
+from alsek.exceptions import BackendUnavailableError
+from alsek.storage.backends.abstract import AsyncBackend
+from alsek.storage.backends.lazy import LazyClient
+from alsek.storage.backends.redis.address import client_of, describe, rebuild
+from alsek.storage.backends.redis.standard import (
+    SCAN_STEP,
+    as_text,
+    check_partitions,
+    check_ttl,
+    default_of,
+    globs,
+    translated,
+)
+from alsek.storage.backends.redis.subscriber import Event
+from alsek.storage.backends.redis.travel import pack, unpack
+from alsek.storage.keys import Keys
+from alsek.storage.serialization import Serializer
+from alsek.types import Empty
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+
+
+class AsyncRedisBackend(AsyncBackend):
+    """Keeps everything in Redis or Valkey. Nothing is connected before the first command.
+
+    Args:
+        conn: `None` (`ALSEK_REDIS_URL`, else redis://localhost:6379/0), an address, a `redis.asyncio.Redis`, or a
+            `LazyClient` of one.
+        namespace: First part of every key.
+        serializer: Turns values into text and back; JSON by default.
+        partitions: As in `RedisBackend`: all programs that share a namespace need the same number.
+
+    Raises:
+        ValueError: `conn` is nothing of that, or a number is out of range.
+    """
+
+    SUPPORTS_PUBSUB: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        conn: str | redis.asyncio.Redis | LazyClient | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        serializer: Serializer | None = None,
+        partitions: int = 1,
+    ) -> None:
+        super().__init__(namespace, serializer)
+        self.partitions = check_partitions(partitions)
+        self.keys = Keys(namespace, partitions)
+        self._given: Any = conn if isinstance(conn, LazyClient) else client_of(conn, redis.asyncio.Redis)
+
+    @property
+    def conn(self) -> redis.asyncio.Redis:
+        """The client; a lazy one is made now."""
+        if isinstance(self._given, LazyClient):
+            self._given = client_of(self._given, redis.asyncio.Redis)
+        client: redis.asyncio.Redis = self._given
+        return client
+
+    async def close(self) -> None:
+        """Drop the connections; whatever is used again connects again."""
+        if not isinstance(self._given, LazyClient):
+            await self._given.aclose(close_connection_pool=True)
+
+    # Values.
+
+    async def exists(self, name: str) -> bool:
+        """Tell whether there is a value."""
+        with translated():
+            return bool(await self.conn.exists(self.full_name(name)))
+
+    async def set(self, name: str, value: Any, nx: bool = False, ttl: int | None = None) -> None:
+        """Store a value; see `Backend.set`."""
+        text = self.serializer.forward(value)
+        with translated():
+            done = await self.conn.set(self.full_name(name), text, px=check_ttl(ttl), nx=nx, keepttl=ttl is None)
+        if nx and not done:
+            raise KeyError(f"Name '{name}' already exists")
+
+    async def get(self, name: str, default: Any = Empty) -> Any:
+        """Give a value, else the default; by default a missing one is a `KeyError` here."""
+        with translated():
+            client: Any = self.conn
+            stored = await client.execute_command("GET", self.full_name(name), **{NEVER_DECODE: []})
+        return default_of(name, default) if stored is None else self.reverse(stored)
+
+    async def delete(self, name: str, missing_ok: bool = False) -> None:
+        """Delete a value; see `Backend.delete`."""
+        with translated():
+            found = await self.conn.delete(self.full_name(name))
+        if not found and not missing_ok:
+            raise KeyError(f"No name '{name}' found")
+
+    async def announce(self, name: str, text: str | bytes, channel: str | None = None, ttl: int | None = None) -> None:
+        """Store a text as it is and publish it, in one step; `ttl=None` takes a present expiry away."""
+        with translated():
+            async with self.conn.pipeline(transaction=True) as pipeline:
+                pipeline.set(self.full_name(name), text, px=ttl)
+                if channel is not None:
+                    pipeline.publish(channel, text)
+                await pipeline.execute()
+
+    # Sorted ids.
+
+    async def priority_add(self, key: str, unique_id: str, priority: int | float) -> None:
+        """Put an id into a sorted set, or move it."""
+        with translated():
+            await self.conn.zadd(self.full_name(key), {unique_id: priority})
+
+    async def priority_get(self, key: str) -> str | None:
+        """Give the id with the lowest priority number, and leave it there."""
+        with translated():
+            first: Any = await self.conn.zrange(self.full_name(key), 0, 0)
+        return as_text(first[0]) if first else None
+
+    async def priority_iter(self, key: str) -> AsyncIterator[str]:
+        """Give all ids in order."""
+        with translated():
+            ids: Any = await self.conn.zrange(self.full_name(key), 0, -1)
+        for unique_id in ids:
+            yield as_text(unique_id)
+
+    async def priority_remove(self, key: str, unique_id: str) -> None:
+        """Take an id out."""
+        with translated():
+            await self.conn.zrem(self.full_name(key), unique_id)
+
+    # Pub/sub.
+
+    async def pub(self, channel: str, value: Any) -> None:
+        """Publish a value; the channel is not namespaced."""
+        text = self.serializer.forward(value)
+        with translated():
+            await self.conn.publish(channel, text)
+
+    async def sub(self, channel: str) -> AsyncGenerator[dict[str, Any], None]:
+        """Give what is published on a channel from now on, for ever; `data` is the value."""
+        async with self.listening(channel) as events:
+            async for event in events:
+                if event.channel is not None:
+                    data = self.reverse(event.payload)
+                    yield {"type": "message", "pattern": None, "channel": event.channel, "data": data}
+
+    @asynccontextmanager
+    async def listening(self, channel: str) -> AsyncIterator[AsyncGenerator[Event, None]]:
+        """Subscribe for the length of an `async with` block, on a connection of its own.
+
+        Yields:
+            Events without end, as of a `Subscription`: one without channel says that the subscription stands, at
+            first and after each loss of the connection.
+        """
+        events = self._events(channel)
+        try:
+            yield events
+        finally:
+            await events.aclose()
+
+    async def _events(self, channel: str) -> AsyncGenerator[Event, None]:
+        pause = _FIRST_PAUSE_S
+        while True:
+            pubsub: Any = self.conn.pubsub()
+            try:
+                with translated():
+                    await pubsub.subscribe(channel)
+                    while True:
+                        told = await pubsub.get_message(timeout=None)
+                        if told is None:
+                            continue
+                        if told["type"] == "subscribe":
+                            pause = _FIRST_PAUSE_S
+                            yield Event(None)
+                        elif told["type"] == "message":
+                            data = told["data"]
+                            yield Event(channel, data.encode() if isinstance(data, str) else bytes(data))
+            except BackendUnavailableError:
+                await asyncio.sleep(random() * pause)  # noqa: S311 - jitter, not a secret
+                pause = min(_LONGEST_PAUSE_S, pause * 2)
+            finally:
+                await pubsub.aclose()
+
+    # Names.
+
+    async def scan(self, pattern: str | None = None) -> AsyncIterator[str]:
+        """Give the short names that match a glob; see `RedisBackend.scan`."""
+        for glob, tagged in globs(self.namespace, pattern):
+            with translated():
+                async for found in self.conn.scan_iter(match=glob, count=SCAN_STEP):
+                    name = as_text(found)
+                    if tagged is None or tagged.match(name):
+                        yield self.short_name(name)
+
+    async def count(self, pattern: str | None = None) -> int:
+        """Count the names that match a glob."""
+        return len({name async for name in self.scan(pattern)})
+
+    async def clear_namespace(self, raise_on_error: bool = True) -> int:
+        """Delete everything of this namespace; see `RedisBackend.clear_namespace`."""
+        names = [self.full_name(name) for name in {name async for name in self.scan()}]
+        count = 0
+        for start in range(0, len(names), SCAN_STEP):
+            with translated():
+                count += int(await self.conn.unlink(*names[start : start + SCAN_STEP]))
+        if raise_on_error and count < len(names):
+            raise KeyError(f"{len(names) - count} names vanished while the namespace was cleared")
+        return count
+
+    # Travelling.
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `from_settings` needs: plain data and classes, no sockets. It holds the password."""
+        return {
+            **describe(self.conn),
+            "namespace": self.namespace,
+            "partitions": self.partitions,
+            "serializer": self.serializer if vars(self.serializer) else type(self.serializer),
+        }
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any]) -> Self:
+        """Make a backend from `settings`; nothing is connected."""
+        serializer = settings["serializer"]
+        return cls(
+            rebuild(settings, redis.asyncio.Redis),
+            settings["namespace"],
+            serializer() if isinstance(serializer, type) else serializer,
+            settings["partitions"],
+        )
+
+    def encode(self) -> bytes:
+        """Describe this backend so that another process can make the same. It holds the password."""
+        return pack(type(self), self.settings)
+
+    @staticmethod
+    def decode(packed: bytes) -> Any:
+        """Make the backend that `encode` described. Only for data you trust."""
+        described = unpack(packed)
+        return described["backend"].from_settings(described["settings"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncRedisBackend.decode, (self.encode(),)

@@ -1,0 +1,292 @@
+"""Where the results of tasks are kept until somebody fetches them, and how one waits for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from alsek.core.envelope import open_error
+from alsek.core.message import Message
+from alsek.defaults import DEFAULT_RESULT_RETENTION_MS
+from alsek.exceptions import TaskFailedError
+from alsek.storage.backends.abstract import Backend
+from alsek.storage.backends.redis.results import Results
+from alsek.storage.backends.redis.standard import RedisBackend
+from alsek.storage.backends.redis.subscriber import Subscription
+from alsek.storage.backends.redis.values import Outcome, TakeVerb
+from alsek.storage.backends.redis.verbs import StoredResult
+
+
+class ResultStore:
+    """Keeps results. Fetching one deletes it, unless it is kept on purpose.
+
+    A result is found by the message it belongs to: its uuid, and its `progenitor_uuid` if it has one. Safe for threads;
+    usable in any of them.
+
+    Args:
+        backend: Where the results lie.
+
+    Raises:
+        NotImplementedError: The backend is no `RedisBackend`.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        if not isinstance(backend, RedisBackend):
+            raise NotImplementedError(f"results are kept in a RedisBackend, not in a {type(backend).__name__}")
+        self.backend: RedisBackend = backend
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(backend={self.backend!r})"
+
+    @staticmethod
+    def get_storage_name(message: Message) -> str:
+        """Give the name of a message's result."""
+        progenitor = message.progenitor_uuid
+        return f"results:{progenitor}:descendants:{message.uuid}" if progenitor else f"results:{message.uuid}"
+
+    def serialize(self, result: Any) -> str | bytes:
+        """Turn a result into what is stored behind the time of writing."""
+        text: str | bytes = self.backend.serializer.forward(result)
+        return text
+
+    def deserialize(self, stored: bytes) -> tuple[Any, int]:
+        """Turn what is stored back into the result and the time of writing, ms."""
+        written, _, text = stored.partition(b":")
+        return self.backend.reverse(text), int(written)
+
+    def set(self, message: Message, result: Any, nx: bool = True) -> None:
+        """Store a result, and tell those who wait for it. It is kept for `message.result_ttl`, or seven days.
+
+        Args:
+            message: Whose result it is.
+            result: Anything the serializer can hold.
+            nx: Only if there is none.
+
+        Raises:
+            KeyError: `nx`, and there is one.
+            SerializationError: The serializer cannot hold it.
+        """
+        if not self._results.put(message.uuid, self.wire(message, result), nx=nx):
+            raise KeyError(f"{message.summary} has a result already")
+
+    def exists(self, message: Message, descendants: bool = False) -> bool:
+        """Tell whether there is a result.
+
+        Args:
+            message: Whose.
+            descendants: Those of its callbacks too: all of them, or any if the message does not name them.
+        """
+        family = self._family(message, descendants)
+        there = [outcome.text is not None for outcome in self._results.look(family.members)]
+        return all(there) if family.all_wanted else any(there)
+
+    def get(
+        self,
+        message: Message,
+        timeout: int = 0,
+        keep: bool = False,
+        with_metadata: bool = False,
+        descendants: bool = False,
+    ) -> Any:
+        """Fetch a result, and delete it in the same step.
+
+        Args:
+            message: Whose.
+            timeout: ms to wait for it; 0: not at all.
+            keep: Leave it there.
+            with_metadata: Give `{"result", "timestamp", "uuid"}` instead.
+            descendants: Give a list, ordered by the time of writing: the message's own result and those of its
+                callbacks. When the message names its callbacks (it carries them), all have to be there; else it is
+                whatever is there so far.
+
+        Raises:
+            KeyError: There is none, and `timeout` is 0.
+            TimeoutError: There was none in time.
+            TaskFailedError: While waiting: the task failed for good, was revoked or expired, so there will be none.
+            BackendUnavailableError: Redis did not answer. With `ambiguous` the result may be deleted already: who
+                cannot afford that fetches with `keep=True`, and deletes afterwards.
+        """
+        if timeout <= 0:
+            family = self._family(message, descendants)
+            outcomes = (
+                self._results.look(family.members)
+                if keep
+                else self._delete(family, "take", whole=family.all_wanted)
+            )
+            results = self._complete(family, outcomes)
+            if results is None:
+                raise KeyError(f"{message.summary} has no result")
+        else:
+            results = self._wait(message, timeout, keep, descendants)
+        shown = [_shown(found, with_metadata) for found in results]
+        return shown if descendants else shown[0]
+
+    def delete(self, message: Message, descendants: bool = True, missing_ok: bool = False) -> int:
+        """Delete results without fetching them.
+
+        Args:
+            message: Whose.
+            descendants: Those of its callbacks too.
+            missing_ok: Delete what is there. Otherwise it is all or nothing.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            KeyError: One is missing, and that is not ok.
+        """
+        family = self._family(message, descendants)
+        outcomes = self._delete(family, "drop", whole=family.all_wanted and not missing_ok)
+        count = sum(outcome.text is not None for outcome in outcomes)
+        if not missing_ok and (count == 0 or (family.all_wanted and count < len(outcomes))):
+            raise KeyError(f"{message.summary}: {len(outcomes) - count} of {len(outcomes)} results are missing")
+        return count
+
+    # For those who wait for many, and for the engine.
+
+    def open(self, messages: Iterable[Message], descendants: bool = False) -> Subscription:
+        """Subscribe to the ends of messages; its first event says: look now. Use it in a `with` block."""
+        channels = (channel for message in messages for channel in self.channels(message, descendants))
+        return self.backend.subscriber.open(channels)
+
+    def channels(self, message: Message, descendants: bool = False) -> list[str]:
+        """Give the pub/sub channels that tell when to look for a message's result."""
+        done = self.backend.keys.done_channel
+        if not descendants:
+            return [done(message.uuid)]
+        family = self._family(message, descendants, known_only=True)
+        channels = [done(uuid) for uuid, _ in family.members]
+        return channels if family.all_wanted else [*channels, self.backend.keys.kids(family.root)]
+
+    def settled(
+        self, messages: Sequence[Message], descendants: bool = False
+    ) -> Iterator[tuple[Message, TaskFailedError | None]]:
+        """Look for results in a few round trips and leave them there.
+
+        Yields:
+            Each message whose result can be fetched now, and with an error each that will never have one.
+        """
+        families = [self._family(message, descendants) for message in messages]
+        outcomes = iter(self._results.look([member for family in families for member in family.members]))
+        for message, family in zip(messages, families, strict=True):
+            own = [next(outcomes) for _ in family.members]
+            try:
+                if self._complete(family, own, raising=True) is not None:
+                    yield message, None
+            except TaskFailedError as error:
+                yield message, error
+
+    def wire(self, message: Message, result: Any) -> StoredResult:
+        """Give a result the form in which an ack stores it, in the same step.
+
+        Raises:
+            SerializationError: The serializer cannot hold it.
+        """
+        keys = self.backend.keys
+        text = self.serialize(result)
+        kids_key, progenitor = "", message.progenitor_uuid
+        if progenitor:
+            if keys.partition(progenitor) == keys.partition(message.uuid):
+                kids_key = keys.kids(progenitor).removeprefix(keys.tag_of(progenitor))
+            else:
+                # Out of reach for the step that stores the result.
+                self._results.note_descendant(progenitor, message.uuid, time.time_ns() // 1_000_000, _ttl(message))
+        return StoredResult(self.get_storage_name(message), text, _ttl(message), kids_key)
+
+    def is_engine_native(self, backend: Backend) -> bool:
+        """Tell whether an ack on a backend may store results itself: same place, and nothing overridden."""
+        cls = type(self)
+        return (
+            cls.set is ResultStore.set
+            and cls.serialize is ResultStore.serialize
+            and cls.get_storage_name is ResultStore.get_storage_name
+            and self.backend.same_store(backend)
+        )
+
+    @property
+    def _results(self) -> Results:
+        return Results(self.backend.keys, self.backend.links)
+
+    # Which results belong to a message.
+
+    def _family(self, message: Message, descendants: bool, known_only: bool = False) -> _Family:
+        root = message.progenitor_uuid or message.uuid
+        members: dict[str, str] = {message.uuid: self.get_storage_name(message)}
+        if not descendants:
+            return _Family(root, list(members.items()), True)
+        known = message.descendant_uuids
+        uuids = known or []
+        if not known:
+            members.setdefault(root, f"results:{root}")
+            if not known_only:
+                uuids = self._results.descendants(root)
+        for uuid in uuids:
+            members.setdefault(uuid, f"results:{root}:descendants:{uuid}")
+        return _Family(root, list(members.items()), bool(known))
+
+    def _complete(self, family: _Family, outcomes: Sequence[Outcome], *, raising: bool = False) -> list[_Found] | None:
+        """Give the results if that is all one may wait for."""
+        found = [
+            _Found(uuid, *self.deserialize(outcome.text))
+            for (uuid, _), outcome in zip(family.members, outcomes, strict=True)
+            if outcome.text is not None
+        ]
+        if len(found) == len(outcomes) if family.all_wanted else found:
+            return sorted(found, key=lambda one: one.timestamp)
+        if raising:
+            for (uuid, _), outcome in zip(family.members, outcomes, strict=True):
+                if outcome.hopeless and (family.all_wanted or uuid == family.members[0][0]):
+                    raise _failure(uuid, outcome)
+        return None
+
+    # Getting at them.
+
+    def _wait(self, message: Message, timeout: int, keep: bool, descendants: bool) -> list[_Found]:
+        deadline = time.monotonic() + timeout / 1000
+        with self.open((message,), descendants) as subscription:
+            while True:
+                event = subscription.next(deadline)
+                family = self._family(message, descendants)
+                if keep:
+                    outcomes = self._results.look(family.members)
+                else:
+                    outcomes = self._delete(family, "take", whole=family.all_wanted)
+                results = self._complete(family, outcomes, raising=True)
+                if results is not None:
+                    return results
+                if event is None:
+                    raise TimeoutError(f"{message.summary} had no result within {timeout:,} ms")
+
+    def _delete(self, family: _Family, verb: TakeVerb, *, whole: bool) -> list[Outcome]:
+        return self._results.delete(family.members, verb, family.root, whole=whole)
+
+
+class _Family(NamedTuple):
+    """The results that one question is about: uuid and name of each, the message's own first."""
+
+    root: str
+    members: list[tuple[str, str]]
+    all_wanted: bool
+
+
+class _Found(NamedTuple):
+    uuid: str
+    result: Any
+    timestamp: int
+
+
+def _shown(found: _Found, with_metadata: bool) -> Any:
+    if with_metadata:
+        return {"result": found.result, "timestamp": found.timestamp, "uuid": found.uuid}
+    return found.result
+
+
+def _failure(uuid: str, outcome: Outcome) -> TaskFailedError:
+    details = open_error(outcome.error)
+    what = "" if details is None else f": {details.name}: {details.text}"
+    return TaskFailedError(f"message {uuid} ended without a result{what}", uuid=uuid, exception_details=details)
+
+
+def _ttl(message: Message) -> int:
+    return DEFAULT_RESULT_RETENTION_MS if message.result_ttl is None else message.result_ttl

@@ -1,7 +1,5 @@
 """`make demo`: a server, a worker and some real work, all on this machine and gone without a trace afterwards."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess
@@ -100,7 +98,7 @@ def work() -> Table:
     _, _, last = results.get(chain, timeout=10_000, descendants=True)
     row("split, longest, shout", "callbacks", chain, last)
     row("count_primes", "computes in a process", computing, f"{results.get(computing, timeout=10_000):,}")
-    row(f"{PAGES} × fetch", "waits 20 s in all", batch[-1], f"sum {total:,} in {took:.1f} s")
+    row(f"{PAGES} times fetch", "waits 20 s in all", batch[-1], f"sum {total:,} in {took:.1f} s")
     return table
 
 

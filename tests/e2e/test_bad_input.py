@@ -1,7 +1,5 @@
 """Whatever a user gets wrong at the start of a worker ends in one clear line, at once, and loses nothing."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -132,7 +130,9 @@ def test_two_tasks_with_one_name(command: str, folder: Path, redis_url: str) -> 
 
 
 @pytest.mark.parametrize("command", ["worker", "up"])
-@pytest.mark.parametrize("url", ["http://localhost:6379", "redis://localhost:nine", "localhost:6379", "redis://localhost/a"])
+@pytest.mark.parametrize(
+    "url", ["http://localhost:6379", "redis://localhost:nine", "localhost:6379", "redis://localhost/a"]
+)
 def test_an_address_that_is_none(command: str, url: str, folder: Path) -> None:
     write_tasks(folder, command)
 

@@ -1,7 +1,5 @@
 """What a newcomer does in the first five minutes, with real processes: the seed's program, `alsek up`, the demo."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -18,11 +16,29 @@ from harness.procfs import children, descendants
 from harness.server import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FIELDS = (
-    "task_name queue args kwargs priority metadata exception_details result_ttl uuid progenitor_uuid retries timeout "
-    "created_at updated_at delay previous_result previous_message_uuid callback_message_data backoff_settings "
-    "mechanism linked_lock"
-).split()
+FIELDS = [
+    "task_name",
+    "queue",
+    "args",
+    "kwargs",
+    "priority",
+    "metadata",
+    "exception_details",
+    "result_ttl",
+    "uuid",
+    "progenitor_uuid",
+    "retries",
+    "timeout",
+    "created_at",
+    "updated_at",
+    "delay",
+    "previous_result",
+    "previous_message_uuid",
+    "callback_message_data",
+    "backoff_settings",
+    "mechanism",
+    "linked_lock",
+]
 
 SEED_SINGLETONS = """
 from alsek import Broker
@@ -56,7 +72,13 @@ def generate(folder: Path, *, url: str = "") -> str:
     code = "from my_tasks import add\nmessage = add.generate(args=(1, 1))\nprint(message)"
     environment = os.environ | ({"ALSEK_REDIS_URL": url} if url else {})
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, check=True, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     lines = done.stdout.splitlines()
     assert (lines[0], lines[-1]) == ("Message(", ")")
@@ -191,7 +213,9 @@ def test_up_uses_the_server_that_answers_already(processes: Processes, redis_url
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("worker", ("alsek_worker", "worker")), ("server", ("valkey-server",))], ids=["worker", "server"]
+    ("name", "words"),
+    [("worker", ("alsek_worker", "worker")), ("server", ("valkey-server",))],
+    ids=["worker", "server"],
 )
 def test_when_one_part_dies_up_stops_the_rest_and_says_so(
     name: str, words: tuple[str, ...], processes: Processes, free_url: str, tmp_path: Path

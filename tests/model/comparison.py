@@ -7,10 +7,11 @@ to `slack` ms later on the server. Afterwards the model adopts the server's time
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from alsek.storage.keys import EPOCH_MS
-from model.partition import JUNK, Partition, Record
+from model.partition import Partition, Receipt, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 _TIMED_FIELDS = {"m": ("x", "z"), "meta": ("clock", "grace")}
 _TIMED_SETS = ("r", "d", "l", "x", "kids")
+#: Texts with a time in them: what stands before it, the time, what stands behind.
+_TIMED_TEXTS = {
+    "m": re.compile(r"([A-Z] \S* )(\d+)( .*)", re.DOTALL),
+    "results": re.compile(r"()(\d+)(:.*)", re.DOTALL),
+}
 
 
 def differences(model: Dump, real: Dump, slack: int) -> list[str]:
@@ -49,10 +55,11 @@ def adopt(partition: Partition, real: Dump) -> None:
         if key == "meta" and isinstance(value, dict):
             partition.meta = {field: int(text) for field, text in value.items()}
         elif prefix == "m":
-            record = partition.record(name)
-            if record is not None and isinstance(value, dict):
-                record.vanishes_at = entry.expires_at
+            record = partition.records.get(name)
+            if isinstance(record, Record) and isinstance(value, dict):
                 record.fields |= {field: str(value[field]) for field in ("x", "z") if field in value}
+            elif isinstance(record, Receipt) and isinstance(value, str):
+                record.ended_at, record.vanishes_at = int(value.split(" ")[2]), entry.expires_at or 0
         elif prefix in ("r", "d", "l", "x") and isinstance(value, dict):
             home = partition.queue(name)
             home.index(prefix).update({uuid: float(score) for uuid, score in value.items()})
@@ -74,9 +81,10 @@ def moments(partition: Partition, now: int, weight: int, silence_ms: int) -> Ite
             if ready_ms >= now:
                 yield ready_ms
     for record in partition.records.values():
-        if record != JUNK and isinstance(record, Record):
-            yield float(record.vanishes_at or math.inf)
+        if isinstance(record, Record):
             yield _number(record.expires_at)
+        elif isinstance(record, Receipt):
+            yield record.vanishes_at
     for kept in partition.kept.values():
         yield float(kept.vanishes_at or math.inf)
     yield partition.meta.get("grace", math.inf)
@@ -94,18 +102,15 @@ def shift(partition: Partition, ms: int, *, clock_too: bool = True) -> None:
         if isinstance(record, Record):
             timed = {name: text for name, text in record.fields.items() if name in _TIMED_FIELDS["m"]}
             record.fields |= {name: str(int(text) - ms) for name, text in timed.items() if text.isdecimal()}
-            record.vanishes_at = _earlier(record.vanishes_at, ms)
+        elif isinstance(record, Receipt):
+            record.vanishes_at -= ms
     for kept in partition.kept.values():
         if isinstance(kept.value, dict):
             kept.value = {uuid: score - ms for uuid, score in kept.value.items()}
-        kept.vanishes_at = _earlier(kept.vanishes_at, ms)
+        kept.vanishes_at = None if kept.vanishes_at is None else kept.vanishes_at - ms
     for name in _TIMED_FIELDS["meta"] if clock_too else ("grace",):
         if name in partition.meta:
             partition.meta[name] -= ms
-
-
-def _earlier(when: int | None, ms: int) -> int | None:
-    return None if when is None else when - ms
 
 
 def _unequal(key: str, model: Entry, real: Entry, slack: int) -> Iterator[str]:
@@ -125,9 +130,13 @@ def _unequal(key: str, model: Entry, real: Entry, slack: int) -> Iterator[str]:
                 continue
             if not ((prefix in _TIMED_SETS or name in timed) and _close(ours, theirs, slack)):
                 yield f"{name} is {theirs!r}, not {ours!r}"
-    elif prefix == "results" and isinstance(model.value, str) and isinstance(real.value, str):
-        (ours_ms, _, ours), (theirs_ms, _, theirs) = model.value.partition(":"), real.value.partition(":")
-        if ours != theirs or not _close(ours_ms, theirs_ms, slack):
+    elif prefix in _TIMED_TEXTS and isinstance(model.value, str) and isinstance(real.value, str):
+        ours, theirs = (_TIMED_TEXTS[prefix].fullmatch(text) for text in (model.value, real.value))
+        if ours is None or theirs is None:
+            same = model.value == real.value
+        else:
+            same = ours.group(1, 3) == theirs.group(1, 3) and _close(ours[2], theirs[2], slack)
+        if not same:
             yield f"holds {real.value!r}, not {model.value!r}"
     elif model.value != real.value:
         yield f"holds {real.value!r}, not {model.value!r}"

@@ -95,7 +95,9 @@ class EngineUnderTest:
         return self._run(self._verbs.renew(0, queues, leases))
 
     def ack(self, acks: Sequence[Ack]) -> list[int]:
-        return self._run(self._verbs.ack(0, acks))
+        codes = self._run(self._verbs.ack(0, acks))
+        order = self._verbs.ack_order(acks)
+        return [codes[order.index(position)] for position in range(len(acks))]
 
     def retry(self, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> int:
         return self._run(self._verbs.retry(0, held, delay_ms, error, body))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: States in which a message waits or runs; it is then in exactly one index.
 LIVE = "rdl"
-#: States of a message that is over; it is then in no index and its record vanishes by itself.
+#: Letters of a message that is over; it is then in no index and leaves a receipt that vanishes by itself.
 ENDED = "SFVE"
 #: What a record key of another type holds, as a planted fault leaves it.
 JUNK = "junk"
@@ -83,8 +83,6 @@ class Record:
 
     def __init__(self, **fields: str) -> None:
         self.fields: dict[str, str] = fields
-        #: When the receipt of an ended message goes; a live or dead record has none.
-        self.vanishes_at: int | None = None
 
     @property
     def readable(self) -> bool:
@@ -94,6 +92,23 @@ class Record:
     def expired(self, now: int) -> bool:
         text = self.expires_at
         return text is not None and text.lstrip("-").isdigit() and int(text) <= now
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What an ended message leaves in the place of its record, so that a repeated call is recognised."""
+
+    letter: str
+    #: Of the lease under which it ended; empty when nobody held it.
+    token: str
+    ended_at: int
+    reason: str
+    details: str
+    vanishes_at: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.letter} {self.token} {self.ended_at} {self.reason} {self.details}"
 
 
 @dataclass(slots=True)
@@ -126,7 +141,7 @@ class Kept:
 class Partition:
     """Everything behind one tag."""
 
-    records: dict[str, Record | str] = field(default_factory=dict)
+    records: dict[str, Record | Receipt | str] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     meta: dict[str, int] = field(default_factory=dict)
@@ -140,10 +155,20 @@ class Partition:
         found = self.records.get(uuid)
         return found if isinstance(found, Record) else None
 
+    def receipt(self, uuid: str) -> Receipt | None:
+        """The receipt, if the message has ended."""
+        found = self.records.get(uuid)
+        return found if isinstance(found, Receipt) else None
+
+    def state(self, uuid: str) -> str | None:
+        """The letter of the message's state, living or ended."""
+        found = self.records.get(uuid)
+        return found.letter if isinstance(found, Receipt) else found.state if isinstance(found, Record) else None
+
     def forget(self, now: int) -> None:
         """Drop what has reached the end of its time, as Redis does."""
         for uuid, record in list(self.records.items()):
-            if isinstance(record, Record) and record.vanishes_at is not None and record.vanishes_at < now:
+            if isinstance(record, Receipt) and record.vanishes_at < now:
                 del self.records[uuid]
         for name, kept in list(self.kept.items()):
             if kept.vanishes_at is not None and kept.vanishes_at < now:
@@ -163,17 +188,15 @@ class Partition:
                     places.setdefault(uuid, []).append(f"{state}:{name}")
         for uuid in sorted((self.records.keys() | places.keys()) - set(except_for)):
             record = self.record(uuid)
-            state = record.state if record is not None else None
+            state = self.state(uuid)
             found = [place.partition(":")[0] for place in places.get(uuid, [])]
-            if record is None or state is None:
+            if state is None:
                 wrong.append(f"{uuid} has no record and stands in {places.get(uuid)}")
-            elif state in ENDED:
-                if found or record.vanishes_at is None:
-                    wrong.append(f"{uuid} ended and stands in {found} until {record.vanishes_at}")
+            elif record is None:
+                if found:
+                    wrong.append(f"{uuid} ended and stands in {places.get(uuid)}")
             elif found != [state]:
                 wrong.append(f"{uuid} is in state {state} and stands in {places.get(uuid)}")
-            elif record.vanishes_at is not None:
-                wrong.append(f"{uuid} has not ended and vanishes at {record.vanishes_at}")
             elif state == "l" and (not record.token or record.fence < 1 or record.deliveries < 1):
                 wrong.append(f"{uuid} is leased without token, fence or delivery: {record.fields}")
         return wrong
@@ -183,7 +206,9 @@ class Partition:
         dump: Dump = {}
         for uuid, record in self.records.items():
             if isinstance(record, Record):
-                dump[f"m:{uuid}"] = Entry("hash", canonical_record(record.fields), record.vanishes_at)
+                dump[f"m:{uuid}"] = Entry("hash", canonical_record(record.fields))
+            elif isinstance(record, Receipt):
+                dump[f"m:{uuid}"] = Entry("string", record.text, record.vanishes_at)
             else:
                 dump[f"m:{uuid}"] = Entry("string", record)
         for name, queue in self.queues.items():

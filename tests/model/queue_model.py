@@ -31,7 +31,7 @@ from alsek.storage.backends.redis.verbs import (
     StoredResult,
 )
 from alsek.storage.keys import EPOCH_MS
-from model.partition import ENDED, LIVE, Kept, Partition, Record
+from model.partition import LIVE, Kept, Partition, Receipt, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ class QueueModel:
             known = self.partition.records.get(new.uuid)
             if known is not None and again:
                 codes.append(Code.REPEATED)
-            elif known is not None and not (isinstance(known, Record) and known.state in tuple(ENDED)):
+            elif known is not None and not isinstance(known, Receipt):
                 codes.append(Code.EXISTS)
             else:
                 self._create(now, queue, new)
@@ -108,11 +108,11 @@ class QueueModel:
         partition.forget(now)
         receipt = partition.kept.get(f"c:{consumer}")
         if again and receipt is not None and str(receipt.value).startswith(f"{token} "):
-            return Hand(now, None, [], self._held_by(token, str(receipt.value), interests))
+            return Hand(now, None, [0] * len(interests), self._held_by(token, str(receipt.value), interests))
 
         grace = self._tick(now)
         hand: list[Claimed] = []
-        taken: list[str] = []
+        taken: dict[int, list[str]] = {}
         offsets = []
         for number, interest in enumerate(interests, 1):
             self._promote(now, interest.queue)
@@ -125,8 +125,9 @@ class QueueModel:
                 if record is None or not record.readable or record.state != "r":
                     continue
                 if record.expired(now):
-                    record.error = self._expiry_error
-                    self._bury(now, interest.queue, uuid, record, "expired", "E", status="EXPIRED")
+                    self._bury(
+                        now, interest.queue, uuid, record, "expired", "E", self._expiry_error, "EXPIRED", token=""
+                    )
                     continue
                 record.deliveries += 1
                 record.fence += 1
@@ -134,10 +135,11 @@ class QueueModel:
                 record.state = "l"
                 partition.queue(interest.queue).leases[uuid] = now + self.policy.lease_ms
                 self._tell(now, interest.queue, uuid, record, "RUNNING")
-                taken.append(f"{number}:{uuid}")
+                taken.setdefault(number, []).append(uuid)
                 hand.append(_claimed(interest.queue, uuid, record))
         if taken:
-            partition.kept[f"c:{consumer}"] = Kept(" ".join([token, *taken]), now + self.policy.receipt_ms)
+            lines = [" ".join([str(number), *uuids]) for number, uuids in taken.items()]
+            partition.kept[f"c:{consumer}"] = Kept(f"{token} " + "\n".join(lines), now + self.policy.receipt_ms)
         return Hand(now, self._next(now, interests, grace, full=len(hand) >= want), offsets, hand)
 
     def renew(self, now: int, queues: Sequence[str], leases: Sequence[Held]) -> list[int]:
@@ -173,9 +175,7 @@ class QueueModel:
             if record is None:
                 continue
             self._unindex(held.queue, held.uuid, record)
-            record.state, record.ended_at = "S", str(now)
-            record.body = record.error = None
-            record.vanishes_at = now + self.policy.receipt_ms
+            self._close(now, held.uuid, "S", held.token)
             if result is not None:
                 self._store(now, held.uuid, result)
             self._tell(now, held.queue, held.uuid, record, "SUCCEEDED", ended=True)
@@ -209,10 +209,9 @@ class QueueModel:
         if record is None:
             return int(code)
         self._unindex(held.queue, held.uuid, record)
-        record.error = _text(error)
         if body:
             record.body = _text(body)
-        self._bury(now, held.queue, held.uuid, record, reason, "F")
+        self._bury(now, held.queue, held.uuid, record, reason, "F", _text(error), token=held.token)
         return int(Code.DONE)
 
     def release(
@@ -241,13 +240,13 @@ class QueueModel:
                 codes.append(Code.REPEATED)
                 continue
             self._unindex(held.queue, held.uuid, record)
-            details = error if error is not None else self._crash_error.encode() if counts else b""
-            if details:
-                record.error = _text(details)
+            details = _text(error) if error is not None else self._crash_error if counts else ""
             if counts and record.deliveries >= self.policy.max_deliveries:
-                self._bury(now, held.queue, held.uuid, record, reason, "F")
+                self._bury(now, held.queue, held.uuid, record, reason, "F", details)
                 codes.append(Code.DEAD)
                 continue
+            if details:
+                record.error = details
             if not counts:
                 record.deliveries -= 1
             self._place(now, held.queue, held.uuid, record, delay_ms)
@@ -258,7 +257,9 @@ class QueueModel:
     def revoke(self, now: int, queue: str, uuid: str, *, skip_if_running: bool = False) -> int:
         """End a live message as revoked; the worker of a running one is told and fenced off."""
         self.partition.forget(now)
-        record = self.partition.record(uuid)
+        record, receipt = self.partition.record(uuid), self.partition.receipt(uuid)
+        if receipt is not None:
+            return int(Code.REPEATED if receipt.letter == "V" else Code.STALE)
         if record is None or record.state is None:
             return int(Code.MISSING)
         if record.state not in tuple(LIVE):
@@ -267,8 +268,7 @@ class QueueModel:
         if running and skip_if_running:
             return int(Code.EXISTS)
         self._unindex(queue, uuid, record)
-        record.error = self._revocation_error
-        self._bury(now, queue, uuid, record, "revoked", "V")
+        self._bury(now, queue, uuid, record, "revoked", "V", self._revocation_error)
         if not running:
             return int(Code.DONE)
         worker = (record.token or "").split(".")[0]
@@ -281,8 +281,7 @@ class QueueModel:
         for ids in self.partition.queue(queue).indexes().values():
             ids.pop(uuid, None)
         record = self.partition.records.pop(uuid, None)
-        ended = isinstance(record, Record) and record.state in tuple(ENDED)
-        return int(Code.MISSING if record is None or ended else Code.DONE)
+        return int(Code.MISSING if record is None or isinstance(record, Receipt) else Code.DONE)
 
     def update(self, now: int, held: Held, body: bytes, priority: int, retries: int, error: bytes) -> int:
         """Rewrite a message where it is; a new priority moves a ready one in the line. Dead letters too."""
@@ -323,7 +322,13 @@ class QueueModel:
         `repeated` names the states that the verb makes: the same token in one of them is a repeat. An empty token
         is the administrator's and fits every live message.
         """
-        record = self.partition.record(uuid)
+        record, receipt = self.partition.record(uuid), self.partition.receipt(uuid)
+        if receipt is not None:
+            if token not in ("", receipt.token):
+                return None, Code.STALE
+            if receipt.letter in repeated:
+                return None, Code.REPEATED
+            return None, Code.REVOKED if token and receipt.letter == "V" else Code.STALE
         if record is None or record.state is None:
             return None, Code.MISSING
         state = record.state
@@ -384,19 +389,31 @@ class QueueModel:
         self.partition.queue(queue).index(record.state).pop(uuid, None)
 
     def _bury(
-        self, now: int, queue: str, uuid: str, record: Record, reason: str, letter: str, status: str = "FAILED"
+        self,
+        now: int,
+        queue: str,
+        uuid: str,
+        record: Record,
+        reason: str,
+        letter: str,
+        details: str,
+        status: str = "FAILED",
+        token: str | None = None,
     ) -> None:
         """A dead letter with its reason and expiry; without dead letters the message ends, and leaves a receipt."""
         policy = self.policy
-        record.reason, record.ended_at = reason, str(now)
         if policy.dlq_ms:
-            record.state = "x"
+            record.state, record.reason, record.ended_at, record.error = "x", reason, str(now), details
             self.partition.queue(queue).dead[uuid] = math.inf if policy.dlq_ms < 0 else now + policy.dlq_ms
         else:
-            record.state, record.body = letter, None
-            record.vanishes_at = now + policy.receipt_ms
+            held_by = token if token is not None else record.token or ""
+            self._close(now, uuid, letter, held_by, reason, details)
         self._tell(now, queue, uuid, record, status, ended=True)
         self._publish(f"{self._tag}done:{uuid}", letter)
+
+    def _close(self, now: int, uuid: str, letter: str, token: str, reason: str = "", details: str = "") -> None:
+        """The record gives way to a receipt; it remembers for a while how the message ended, and under whom."""
+        self.partition.records[uuid] = Receipt(letter, token, now, reason, details, now + self.policy.receipt_ms)
 
     def _tell(self, now: int, queue: str, uuid: str, record: Record, name: str, *, ended: bool = False) -> None:
         """The status of a tracked message: stored and published. It gets an expiry only at the end."""
@@ -436,8 +453,7 @@ class QueueModel:
                 continue
             record.token = None
             if record.deliveries >= self.policy.max_deliveries:
-                record.error = self._crash_error
-                self._bury(now, queue, uuid, record, "crash_loop", "F")
+                self._bury(now, queue, uuid, record, "crash_loop", "F", self._crash_error)
             else:
                 record.state = "r"
                 home.ready[uuid] = self._score(record, now)
@@ -480,11 +496,13 @@ class QueueModel:
 
     def _held_by(self, token: str, receipt: str, interests: Sequence[Interest]) -> list[Claimed]:
         hand = []
-        for entry in receipt.split(" ")[1:]:
-            number, _, uuid = entry.partition(":")
-            record = self.partition.record(uuid)
-            if record is not None and record.readable and record.state == "l" and record.token == token:
-                hand.append(_claimed(interests[int(number) - 1].queue, uuid, record))
+        for line in receipt.partition(" ")[2].split("\n"):
+            number, *uuids = line.split(" ")
+            queue = interests[int(number) - 1].queue
+            for uuid in uuids:
+                record = self.partition.record(uuid)
+                if record is not None and record.readable and record.state == "l" and record.token == token:
+                    hand.append(_claimed(queue, uuid, record))
         return hand
 
     def _publish(self, channel: str, payload: str) -> None:

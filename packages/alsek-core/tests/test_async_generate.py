@@ -18,6 +18,7 @@ from alsek.exceptions import (
     ValidationError,
 )
 from alsek.storage.backends.redis import RedisBackend
+from harness.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,8 +161,7 @@ def test_a_lost_reply_stores_a_message_once(server: Server, proxy: Proxy, namesp
         await work.agenerate()
         proxy.blackhole("to_client")
         waiting = [asyncio.create_task(work.agenerate()) for _ in range(60)]
-        while client.zcard(broker.keys.ready("alsek_queue", 0)) < 61:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(eventually, lambda: client.zcard(broker.keys.ready("alsek_queue", 0)) == 61)
         proxy.reset_all()
         proxy.heal()
         return await asyncio.gather(*waiting)

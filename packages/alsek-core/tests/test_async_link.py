@@ -210,7 +210,7 @@ def test_too_many_clients_is_unavailable(redis_url: str, server: Server) -> None
         with server.configured({"maxclients": "1"}):
             await link.execute(echo(0))
 
-    with pytest.raises(BackendUnavailableError, match="max number of clients"):
+    with pytest.raises(BackendUnavailableError):
         run(RedisBackend(redis_url), body)
 
 

@@ -413,7 +413,9 @@ def test_a_description_made_in_one_process_works_in_another(backend: RedisBacken
         "print(RedisBackend.decode(sys.stdin.buffer.read()).get('name'))"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], input=backend.encode(), capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=backend.encode(), capture_output=True, check=True, timeout=60
+    )
 
     assert done.stdout.strip() == b"there"
 

@@ -1,7 +1,5 @@
 """The command line: quick to start, and every mistake told in one line."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -107,9 +105,7 @@ def test_a_mistake_shows_its_traceback_only_to_who_asks(tmp_path: Path) -> None:
 
 
 def test_the_command_line_can_be_run_as_a_module() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "alsek.cli", "--help"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-m", "alsek.cli", "--help"], capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: alsek ")

@@ -1,7 +1,5 @@
 """The embedded server: where it was asked for, durable, alone on its data, and never left behind."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading
@@ -87,7 +85,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     broken.mkdir(parents=True)
     (broken / "appendonly.aof.manifest").write_text("this is no manifest\n")
 
-    with pytest.raises(BackendUnavailableError, match="did not start: .*valkey.log"):
+    with pytest.raises(BackendUnavailableError, match=r"did not start: .*valkey\.log"):
         EmbeddedServer(ANYWHERE, data_dir=tmp_path / "data").start()
 
 

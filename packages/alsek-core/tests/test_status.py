@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 
 from alsek.core.broker import Broker
 from alsek.core.message import Message
@@ -28,8 +27,14 @@ from alsek.storage.backends.abstract import Backend
 from alsek.storage.backends.redis import AsyncRedisBackend, RedisBackend
 from alsek.types import Empty
 from harness.eventually import eventually
-from harness.proxy import Proxy
-from harness.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import redis
+
+    from harness.proxy import Proxy
+    from harness.server import Server
 
 SUBMITTED, RUNNING, RETRYING = TaskStatus.SUBMITTED, TaskStatus.RUNNING, TaskStatus.RETRYING
 FAILED, SUCCEEDED, UNKNOWN = TaskStatus.FAILED, TaskStatus.SUCCEEDED, TaskStatus.UNKNOWN
@@ -493,6 +498,35 @@ def test_the_engine_writes_the_statuses_of_a_plain_tracker(redis_url: str, names
     assert not tracker.is_engine_native(RedisBackend(redis_url, namespace=f"{namespace}2"))
     assert not tracker.is_engine_native(RedisBackend(redis_url, namespace=namespace, partitions=2))
     assert not tracker.is_engine_native(RedisBackend("redis://localhost:1/0", namespace=namespace))
+
+
+def test_what_the_engine_writes_is_what_a_tracker_reads(
+    backend: RedisBackend, tracker: StatusTracker, message: Message, redis_client: redis.Redis
+) -> None:
+    broker = Broker(backend)
+    broker.submit(message, kept_status_ms=60_000)
+    submitted = tracker.get(message)
+    with ThreadPoolExecutor() as pool:
+        heard = pool.submit(lambda: list(tracker.listen_to_updates(message)))
+        eventually(listening(redis_client))
+
+        broker.retry(message, delay_ms=0)
+        broker.fail(message)
+
+        assert heard.result(10)[-1] == StatusUpdate(FAILED)
+    assert submitted == StatusUpdate(SUBMITTED)
+    assert tracker.get(message) == StatusUpdate(FAILED)
+    assert 50_000 < backend.links.command("PTTL", key_of(backend, message)) <= 60_000
+
+
+def test_a_tracker_travels_with_its_backend(tracker: StatusTracker, message: Message) -> None:
+    tracker.set(message, RUNNING)
+    assert tracker.is_engine_native(tracker.backend)
+
+    there = pickle.loads(pickle.dumps(tracker))
+
+    assert there.get(message) == StatusUpdate(RUNNING)
+    assert there.is_engine_native(tracker.backend)
 
 
 def test_the_engine_leaves_statuses_to_a_tracker_that_overrides_something(backend: RedisBackend) -> None:

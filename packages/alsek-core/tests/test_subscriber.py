@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -16,6 +16,9 @@ from alsek.storage.backends.redis.subscriber import Event, Subscriber
 from harness.eventually import eventually
 from harness.proxy import Proxy
 from harness.server import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def soon() -> float:

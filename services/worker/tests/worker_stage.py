@@ -1,6 +1,5 @@
 """The stage on which pools are tested: a server, a journal, and programs that run `pool_tasks`."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ class Stage:
 
     def submit(self, task: str, how: str = "sleep", seconds: float = 0, **fields: Any) -> Message:
         """Enqueue a message of one of the tasks."""
-        queue, mechanism = TASKS[task]
+        queue, mechanism = TASKS.get(task, ("", ""))
         message = Message(
             task, **{"queue": queue, "mechanism": mechanism, "kwargs": {"how": how, "seconds": seconds}} | fields
         )

@@ -17,6 +17,7 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, Protocol
 
 from alsek.defaults import ALSEK_WORKER_POOL_ENV_VAR
+from alsek.exceptions import AlsekError
 from alsek.logging import get_logger, setup_logging
 from alsek_worker.control import Control
 from alsek_worker.workload import Source, load

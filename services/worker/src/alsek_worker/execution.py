@@ -18,7 +18,7 @@ from alsek.exceptions import BackendUnavailableError, LeaseLostError, RevokedErr
 from alsek.logging import current_message
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import NewMessage, StoredResult
-from alsek.utils.parsing import parse_exception
+from alsek.core.failure import parse_exception
 from alsek_worker.attempt import Attempt
 
 #: The names that upstream's log lines carry: programs and eyes are used to them.
@@ -192,7 +192,7 @@ class Execution:
             attempt.settlement = settlement
 
     def _callback(self, message: Message, recipe: Recipe, result: Any) -> tuple[str, NewMessage] | None:
-        child = Message(**message.callback_message_data)
+        child = Message(**(message.callback_message_data or {}))
         child.update(
             previous_result=result,
             previous_message_uuid=message.uuid,
@@ -231,7 +231,7 @@ class Execution:
             self._hook(recipe.post_op, message, None)
         again = False
         try:
-            again = task.do_retry(message, error)  # type: ignore[arg-type]
+            again = task.do_retry(message, error)
         except BaseException as broken:
             log.critical("Error encountered with `do_retry()`: the message is not tried again.", exc_info=broken)
         settlement: Settlement
@@ -264,9 +264,7 @@ class Execution:
     def _refuse(self, attempt: Attempt) -> None:
         message = attempt.message
         if attempt.win():
-            log.warning(
-                "No task %r here: %s is left for a worker that knows it.", message.task_name, message.summary
-            )
+            log.warning("No task %r here: %s is left for a worker that knows it.", message.task_name, message.summary)
             error = UnknownTaskError(f"no worker that took the message knows the task {message.task_name!r}")
             attempt.settlement = Released(
                 message,

@@ -49,7 +49,11 @@ _GATHER_S: Final = 0.002
 #: Weight of the newest batch in the mean duration.
 _NEWEST: Final = 0.3
 
+#: The intake looks around at least so often, seconds; this costs Redis nothing.
 _LONGEST_NAP_S: Final = 5.0
+
+#: A sleep in Redis that is not over by then never will be: its connection is dead, seconds.
+_LONGEST_SLEEP_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 1.0
 
 
@@ -239,7 +243,7 @@ class Intake:
             if len(messages) < want:
                 self._consumer.fall_asleep()
                 self._resting = True
-                self._rest_until = time.monotonic() + 2 * _LONGEST_NAP_S
+                self._rest_until = time.monotonic() + _LONGEST_SLEEP_S
 
     def _hold(self, message: Message) -> Attempt:
         lease = message.lease
@@ -328,6 +332,8 @@ class Intake:
         self._pause_s = min(_LONGEST_PAUSE_S, max(0.05, self._pause_s * 2))
 
     def _nap(self) -> None:
+        if not self._accepting and not self._held:
+            return
         if self._accepting and not self._pause_s and not self._resting and not self._orders:
             in_hand = len(self._held) - len(self._done)
             if 2 * (in_hand - self._settings.concurrency) > self._ahead:

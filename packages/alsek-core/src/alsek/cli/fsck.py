@@ -77,11 +77,10 @@ def _show(report: Report, namespace: str) -> None:
         typer.echo("Everything is whole.")
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("message", "what is wrong with it", show_lines=True)
-    table.columns[0].no_wrap = True
+    table = Table(Column("message", no_wrap=True), "what is wrong with it", show_lines=True)
     for finding in report.findings:
         where = Text(f"{finding.uuid}\n{finding.queue}")
         table.add_row(where, Text.assemble((finding.kind, "bold"), f": {finding.text}\n→ {finding.what_to_do}"))

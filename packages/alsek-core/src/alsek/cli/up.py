@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotation when the command is made
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -23,7 +23,8 @@ def up(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", show_default=False,
+            metavar="FOLDER",
+            show_default=False,
             help="Where a server started here keeps its data. .alsek/valkey by default.",
         ),
     ] = None,
@@ -70,7 +71,9 @@ def _provide_server(troupe: Troupe, broker: Broker, data_dir: Path) -> None:
     elif address.is_taken():
         troupe.say(f"A server answers at {address.url} already.")
     elif not address.is_local:
-        raise BackendUnavailableError(f"nothing answers at {address.url}, and a server can be started on this machine only")
+        raise BackendUnavailableError(
+            f"nothing answers at {address.url}, and a server can be started on this machine only"
+        )
     else:
         server = EmbeddedServer(address.secret_url, data_dir=data_dir).start()
         troupe.add("server", server.process)

@@ -151,9 +151,7 @@ class Broker:
             raise error
         return count
 
-    def _batches(
-        self, messages: Iterable[tuple[str, NewMessage]], batches: deque[list[NewMessage]]
-    ) -> Iterator[Call]:
+    def _batches(self, messages: Iterable[tuple[str, NewMessage]], batches: deque[list[NewMessage]]) -> Iterator[Call]:
         groups: dict[tuple[int, str], list[NewMessage]] = {}
         partition_of, verbs = self.keys.partition, self.verbs
         for queue, new in messages:
@@ -349,7 +347,9 @@ class Broker:
                     self.keys,
                     policy,
                     statuses,
-                    crash_error=death_note("alsek.exceptions.CrashLoopError", "its workers kept dying while they ran it"),
+                    crash_error=death_note(
+                        "alsek.exceptions.CrashLoopError", "its workers kept dying while they ran it"
+                    ),
                     expiry_error=death_note("alsek.exceptions.ExpiredError", "nobody ran it before its ttl was over"),
                     revocation_error=death_note("alsek.exceptions.RevokedError", "Task Revoked"),
                 ),
@@ -396,4 +396,3 @@ class Broker:
 
     def _execute(self, calls: Sequence[Call], patience: float = _PATIENCE_S) -> list[Any]:
         return self.redis.links.execute(calls, patience=patience)
-

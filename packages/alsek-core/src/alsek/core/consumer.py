@@ -24,16 +24,13 @@ from alsek.exceptions import (
 from alsek.storage.backends.redis.link import Call, Link
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import Interest, Verbs
-from alsek.utils.parsing import parse_exception
-from alsek.utils.system import StopSignalListener
+from alsek.core.failure import parse_exception
+from alsek.core.stop_signal import StopSignalListener
 
 log = logging.getLogger(__name__)
 
 #: Longest sleep without a look around, seconds: bounds the wait for what a dying neighbour had been woken for.
-_LOOK_AROUND_S: Final = 5.0
-
-#: How soon a sleeping `stream` hears that it is to stop, seconds (costs Redis nothing).
-_STOP_CHECK_S: Final = 0.5
+_LOOK_AROUND_S: Final = 20.0
 
 #: How long a message of a newer release is left for a newer worker, ms.
 _NEWER_DELAY_MS: Final = 5_000
@@ -63,7 +60,7 @@ class Consumer:
     Args:
         broker: Whose messages.
         subset: `None`: every queue; a list of queues, the preferred first; or queue → names of tasks.
-        backoff: Its ceiling bounds the sleep without a look around (never more than 5 s); kept for its name, nothing
+        backoff: Its ceiling bounds the sleep without a look around (never more than 20 s); kept for its name, nothing
             is polled.
         worker_id: Random id of this boot of a worker, by which revocations reach it; made when omitted.
         name: Tells consumers of one worker apart.
@@ -169,12 +166,10 @@ class Consumer:
     def sleep(self) -> None:
         """Block until something may be there, at most the look-around; ends early when stopped."""
         self.fall_asleep()
-        end = time.monotonic() + self._look_around_s + 5
-        while not self.stop_signal.received:
-            woken, _, _ = select.select([self.fileno()], [], [], _STOP_CHECK_S)
-            if woken or time.monotonic() > end:
-                self.wake_up()
-                return
+        sources = [self.fileno(), self.stop_signal.fileno()]
+        woken, _, _ = select.select(sources, [], [], self._look_around_s + 5)
+        if sources[0] in woken or not woken:
+            self.wake_up()
 
     def fall_asleep(self) -> None:
         """Start a blocking look at the wake keys; `fileno` becomes readable when it is time to claim again."""
@@ -252,7 +247,9 @@ class Consumer:
                 log.warning("%s: left for a newer worker (%s)", claimed.uuid, error)
                 self._own.append(Released(_unread(claimed, claim.token), delay_ms=_NEWER_DELAY_MS))
             except (CorruptMessageError, ValidationError) as error:
-                log.error("%s of queue %s cannot be read and becomes a dead letter: %s", claimed.uuid, claimed.queue, error)
+                log.error(
+                    "%s of queue %s cannot be read and becomes a dead letter: %s", claimed.uuid, claimed.queue, error
+                )
                 details = pack_error(parse_exception(error))
                 self._own.append(Failed(_unread(claimed, claim.token), "corrupt", details))
 
@@ -281,4 +278,3 @@ def _unread(claimed: Any, token: str) -> Message:
     message = Message(claimed.task_name, queue=claimed.queue, uuid=claimed.uuid)
     message.lease = Lease(token, claimed.fence, claimed.deliveries, 0.0)
     return message
-

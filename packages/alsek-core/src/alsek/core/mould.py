@@ -46,18 +46,20 @@ class Mould:
             ValidationError: The arguments are none, cannot be serialised or are too large.
         """
         entries, parts = self._entries, [self._shared]
+        positional: tuple[Any, ...] = ()
+        named: dict[str, Any] = {}
         if args:
-            args = check_args(args)
+            positional = check_args(args)
             parts.append(b"\xa1a")
-            parts.append(_encode(self._text(args)))
+            parts.append(_encode(self._text(positional)))
             entries += 1
         if kwargs:
-            kwargs = check_mapping(dict(kwargs), "kwargs")
+            named = check_mapping(dict(kwargs), "kwargs")
             parts.append(b"\xa1k")
-            parts.append(_encode(self._text(kwargs)))
+            parts.append(_encode(self._text(named)))
             entries += 1
         body = b"%b%c%b" % (self._version, _FIXMAP + entries, b"".join(parts))
-        message = self.pattern.twin(new_uuid(), args or (), kwargs or {})
+        message = self.pattern.twin(new_uuid(), positional, named)
         if len(body) > self._max_bytes:
             raise PayloadTooLargeError(
                 f"{message.summary} takes {len(body):,} bytes, more than the {self._max_bytes:,} allowed: "

@@ -120,9 +120,7 @@ def plan(verbs: Verbs, settlements: Sequence[Settlement]) -> Plan:
                 )
                 made.positions.append([i])
             case Retried():
-                made.calls.append(
-                    verbs.retry(partition, held, settlement.delay_ms, settlement.error, settlement.body)
-                )
+                made.calls.append(verbs.retry(partition, held, settlement.delay_ms, settlement.error, settlement.body))
                 made.positions.append([i])
             case Failed():
                 made.calls.append(verbs.fail(partition, held, settlement.reason, settlement.error, settlement.body))

@@ -18,7 +18,7 @@ from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE
 from alsek.exceptions import RevokedError, SchedulingError, ValidationError
 from alsek.storage.backends.redis.verbs import NewMessage
 from alsek.types import SUPPORTED_MECHANISMS, SupportedMechanismType
-from alsek.utils.parsing import parse_exception
+from alsek.core.failure import parse_exception
 
 if TYPE_CHECKING:
     from alsek.core.status.standard import StatusTracker
@@ -452,8 +452,6 @@ def task(
         return made
 
     return decorate
-
-
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 #: Ends the program when its own stdin ends, which happens however we end, and passes signals on; SIGQUIT means SIGKILL.
 _KEEPER = """
@@ -73,7 +75,7 @@ class KeptProcess:
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        self._keeper = subprocess.Popen(
+        self._keeper = subprocess.Popen(  # noqa: S603 - argv comes from this package
             [sys.executable, "-I", "-S", "-c", _KEEPER, *argv],
             stdin=subprocess.PIPE,
             stdout=stdout,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from alsek.embedded.address import Address
 from alsek.embedded.keeper import KeptProcess
 from alsek.exceptions import BackendConfigurationError, BackendUnavailableError, MissingExtraError, ValidationError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
 
 #: Where data goes unless told otherwise: beside the program, visible, and easy to throw away.
 DEFAULT_DATA_DIR: Final = Path(".alsek/valkey")
@@ -163,7 +165,9 @@ class EmbeddedServer:
         deadline = time.monotonic() + self._start_timeout_s
         while not self._address.answers():
             if not self.alive:
-                raise BackendUnavailableError(f"the embedded Valkey did not start: {self._last_words()} ({self.log_path})")
+                raise BackendUnavailableError(
+                    f"the embedded Valkey did not start: {self._last_words()} ({self.log_path})"
+                )
             if time.monotonic() > deadline:
                 raise BackendUnavailableError(
                     f"the embedded Valkey did not answer within {self._start_timeout_s:g} s ({self.log_path})"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alsek.core.envelope import open_error
-from alsek.core.message import Message
 from alsek.defaults import DEFAULT_RESULT_RETENTION_MS
 from alsek.exceptions import TaskFailedError
-from alsek.storage.backends.abstract import Backend
 from alsek.storage.backends.redis.results import Results
 from alsek.storage.backends.redis.standard import RedisBackend
-from alsek.storage.backends.redis.subscriber import Subscription
-from alsek.storage.backends.redis.values import Outcome, TakeVerb
 from alsek.storage.backends.redis.verbs import StoredResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from alsek.core.message import Message
+    from alsek.storage.backends.abstract import Backend
+    from alsek.storage.backends.redis.values import Outcome, TakeVerb
 
 
 class ResultStore:
@@ -110,9 +112,7 @@ class ResultStore:
         if timeout <= 0:
             family = self._family(message, descendants)
             outcomes = (
-                self._results.look(family.members)
-                if keep
-                else self._delete(family, "take", whole=family.all_wanted)
+                self._results.look(family.members) if keep else self._delete(family, "take", whole=family.all_wanted)
             )
             results = self._complete(family, outcomes)
             if results is None:
@@ -145,19 +145,9 @@ class ResultStore:
 
     # For those who wait for many, and for the engine.
 
-    def open(self, messages: Iterable[Message], descendants: bool = False) -> Subscription:
-        """Subscribe to the ends of messages; its first event says: look now. Use it in a `with` block."""
-        channels = (channel for message in messages for channel in self.channels(message, descendants))
-        return self.backend.subscriber.open(channels)
-
     def channels(self, message: Message, descendants: bool = False) -> list[str]:
         """Give the pub/sub channels that tell when to look for a message's result."""
-        done = self.backend.keys.done_channel
-        if not descendants:
-            return [done(message.uuid)]
-        family = self._family(message, descendants, known_only=True)
-        channels = [done(uuid) for uuid, _ in family.members]
-        return channels if family.all_wanted else [*channels, self.backend.keys.kids(family.root)]
+        return self._channels(self._family(message, descendants))
 
     def settled(
         self, messages: Sequence[Message], descendants: bool = False
@@ -210,7 +200,7 @@ class ResultStore:
 
     # Which results belong to a message.
 
-    def _family(self, message: Message, descendants: bool, known_only: bool = False) -> _Family:
+    def _family(self, message: Message, descendants: bool) -> _Family:
         root = message.progenitor_uuid or message.uuid
         members: dict[str, str] = {message.uuid: self.get_storage_name(message)}
         if not descendants:
@@ -219,8 +209,7 @@ class ResultStore:
         uuids = known or []
         if not known:
             members.setdefault(root, f"results:{root}")
-            if not known_only:
-                uuids = self._results.descendants(root)
+            uuids = self._results.descendants(root)
         for uuid in uuids:
             members.setdefault(uuid, f"results:{root}:descendants:{uuid}")
         return _Family(root, list(members.items()), bool(known))
@@ -244,19 +233,28 @@ class ResultStore:
 
     def _wait(self, message: Message, timeout: int, keep: bool, descendants: bool) -> list[_Found]:
         deadline = time.monotonic() + timeout / 1000
-        with self.open((message,), descendants) as subscription:
-            while True:
-                event = subscription.next(deadline)
-                family = self._family(message, descendants)
-                if keep:
-                    outcomes = self._results.look(family.members)
-                else:
-                    outcomes = self._delete(family, "take", whole=family.all_wanted)
-                results = self._complete(family, outcomes, raising=True)
-                if results is not None:
-                    return results
-                if event is None:
-                    raise TimeoutError(f"{message.summary} had no result within {timeout:,} ms")
+        family = self._family(message, descendants)
+        while True:
+            watched = self._channels(family)
+            with self.backend.subscriber.open(watched) as subscription:
+                # As long as no descendant turns up that nobody named before.
+                while self._channels(family) == watched:
+                    event = subscription.next(deadline)
+                    family = self._family(message, descendants)
+                    if keep:
+                        outcomes = self._results.look(family.members)
+                    else:
+                        outcomes = self._delete(family, "take", whole=family.all_wanted)
+                    results = self._complete(family, outcomes, raising=True)
+                    if results is not None:
+                        return results
+                    if event is None:
+                        raise TimeoutError(f"{message.summary} had no result within {timeout:,} ms")
+
+    def _channels(self, family: _Family) -> list[str]:
+        keys = self.backend.keys
+        channels = [keys.done_channel(uuid) for uuid, _ in family.members]
+        return channels if family.all_wanted else [*channels, keys.kids(family.root)]
 
     def _delete(self, family: _Family, verb: TakeVerb, *, whole: bool) -> list[Outcome]:
         return self._results.delete(family.members, verb, family.root, whole=whole)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from alsek.core.message import Message
 from alsek.exceptions import TaskFailedError, ValidationError
-from alsek.storage.result import ResultStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alsek.core.message import Message
+    from alsek.storage.result import ResultStore
 
 #: Messages that are looked at in one round trip.
 _BATCH: Final = 500

@@ -158,5 +158,3 @@ class ThreadGroup:
 def _raise_in(ident: int, error: type[BaseException] | None) -> None:
     # None takes back what has not been delivered yet.
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(error) if error else None)
-
-

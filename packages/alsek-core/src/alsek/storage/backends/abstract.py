@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Iterable
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.storage.serialization import JsonSerializer, Serializer
 from alsek.types import Empty
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
 
-class BaseBackend(ABC):
+
+class BaseBackend(ABC):  # noqa: B024 - abstract by its two heirs
     """Names and settings that synchronous and asynchronous backends share.
 
     Args:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from random import random
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import redis.asyncio
 from redis.client import NEVER_DECODE
@@ -28,8 +27,12 @@ from alsek.storage.backends.redis.standard import (
 from alsek.storage.backends.redis.subscriber import Event
 from alsek.storage.backends.redis.travel import pack, unpack
 from alsek.storage.keys import Keys
-from alsek.storage.serialization import Serializer
 from alsek.types import Empty
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from alsek.storage.serialization import Serializer
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from random import random
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import hiredis
 from redis import exceptions as redis_errors
@@ -22,9 +22,6 @@ from redis import exceptions as redis_errors
 from alsek.exceptions import AlsekError, BackendUnavailableError
 from alsek.storage.backends.redis.errors import is_missing_script, translate
 from alsek.storage.backends.redis.scripts import Script
-
-if TYPE_CHECKING:
-    from redis.connection import Connection
 
 Argument = str | bytes | int | float
 
@@ -52,8 +49,7 @@ class Call(NamedTuple):
     def packed(self, *, again: bool = False) -> bytes:
         """Give the bytes that go over the wire."""
         args = self.repeated().args if again else self.args
-        packed: bytes = hiredis.pack_command(("EVALSHA", self.script.digest, len(self.keys), *self.keys, *args))
-        return packed
+        return _pack(("EVALSHA", self.script.digest, len(self.keys), *self.keys, *args))
 
     def repeated(self) -> Call:
         """Give the call as it is sent when an earlier one may have run."""
@@ -69,9 +65,10 @@ class Link:
         connect: Makes an unconnected redis-py connection with its retries off.
     """
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
-        self._connection: Connection | None = None
+        # redis-py's connections are not typed.
+        self._connection: Any = None
 
     def execute(self, calls: Sequence[Call], *, patience: float = 0.0) -> list[Any]:
         """Run calls in one write and give their replies in order.
@@ -131,7 +128,7 @@ class Link:
 
     def command(self, *args: Argument) -> Any:
         """Run one plain command without any repeat."""
-        packed = hiredis.pack_command(args)
+        packed = _pack(args)
         connection = self._ready()
         sent = False
         try:
@@ -148,7 +145,7 @@ class Link:
         """Send one plain command whose reply is read later, by `receive`."""
         connection = self._ready()
         try:
-            connection.send_packed_command([hiredis.pack_command(args)], check_health=False)
+            connection.send_packed_command([_pack(args)], check_health=False)
         except (redis_errors.RedisError, OSError) as error:
             self.close()
             raise translate(error, sent=True) from error
@@ -208,7 +205,7 @@ class Link:
             self.close()
         return self.execute([call.repeated()], patience=patience)[0]
 
-    def _ready(self) -> Connection:
+    def _ready(self) -> Any:
         connection = self._connection
         if connection is None:
             connection = self._connect()
@@ -260,7 +257,7 @@ class LinkPool:
     Safe for threads; a forked child gets links of its own.
     """
 
-    def __init__(self, connect: Callable[[], Connection], most: int = _MOST_LINKS) -> None:
+    def __init__(self, connect: Callable[[], Any], most: int = _MOST_LINKS) -> None:
         self._connect = connect
         self._most = most
         self._reset()
@@ -306,3 +303,8 @@ class LinkPool:
         self._pid = os.getpid()
         self._idle: list[Link] = []
         self._places = threading.BoundedSemaphore(self._most)
+
+
+def _pack(command: tuple[Argument, ...]) -> bytes:
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows one-tuples only
+    return packed

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from alsek.exceptions import BackendUnavailableError
-from alsek.storage.backends.redis.link import Call, LinkPool
 from alsek.storage.backends.redis.values import (
     MOST_RESULTS_IN_A_CALL,
     Outcome,
@@ -15,8 +13,13 @@ from alsek.storage.backends.redis.values import (
     read_results,
     take_results,
 )
-from alsek.storage.backends.redis.verbs import StoredResult
-from alsek.storage.keys import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alsek.storage.backends.redis.link import Call, LinkPool
+    from alsek.storage.backends.redis.verbs import StoredResult
+    from alsek.storage.keys import Keys
 
 #: How long what can be repeated rides out an unreachable Redis, seconds.
 _PATIENCE_S: Final = 5.0
@@ -71,9 +74,9 @@ class Results:
             if any(outcome.text is None for outcome in looked):
                 return looked
         outcomes: dict[int, Outcome] = {}
+        kids = self._keys.kids(root)
         for partition, positions in groups.items():
             tag = self._keys.tag(partition)
-            kids = self._keys.kids(root)
             call = take_results(
                 tag,
                 [members[i] for i in positions],
@@ -81,7 +84,10 @@ class Results:
                 whole=whole,
                 kids_key=kids.removeprefix(tag) if kids.startswith(tag) else "",
             )
-            outcomes.update(zip(positions, self._delete_once(call), strict=True))
+            found = self._delete_once(call)
+            outcomes.update(zip(positions, found, strict=True))
+            if not kids.startswith(tag) and any(outcome.text is not None for outcome in found):
+                self._links.command("ZREM", kids, *(members[i][0] for i in positions))
         return [outcomes[i] for i in range(len(members))]
 
     def descendants(self, root: str) -> list[str]:
@@ -94,6 +100,7 @@ class Results:
         kids = self._keys.kids(root)
         self._links.command("ZADD", kids, now_ms, uuid)
         self._links.command("PEXPIRE", kids, ttl_ms)
+        self._links.command("PUBLISH", kids, uuid)
 
     def _delete_once(self, call: Call) -> list[Outcome]:
         """Run a deleting call; repeat it after a lost reply only as long as nothing can have gone with that reply."""

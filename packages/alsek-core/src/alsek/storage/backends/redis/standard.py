@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -21,11 +20,14 @@ from alsek.storage.backends.redis.link import LinkPool
 from alsek.storage.backends.redis.subscriber import Subscriber
 from alsek.storage.backends.redis.travel import pack, unpack
 from alsek.storage.keys import Keys
-from alsek.storage.serialization import Serializer
 from alsek.types import Empty
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
     from redis.connection import Connection
+
+    from alsek.storage.serialization import Serializer
 
 #: More hash tags than this only make a claim slow.
 MOST_PARTITIONS: Final = 1024

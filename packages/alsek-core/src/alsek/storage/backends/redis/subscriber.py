@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from random import random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -24,8 +23,7 @@ from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.redis.errors import translate
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
+    from collections.abc import Callable, Iterable
     from redis.connection import Connection
 
 #: Seconds of silence: well below the minutes after which networks forget a connection.
@@ -60,7 +58,8 @@ class Subscriber:
 
     Args:
         connect: Makes an unconnected redis-py connection of RESP 2 with its retries off.
-        check_s: Silence after which the connection is asked whether it lives: a half-open one never says that it is not.
+        check_s: Silence after which the connection is asked whether it lives: a half-open one never says that it is
+            dead.
     """
 
     def __init__(self, connect: Callable[[], Connection], check_s: float = _CHECK_S) -> None:
@@ -132,9 +131,7 @@ class Subscription:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self.close()
 
 

@@ -1,15 +1,17 @@
-"""Calls beside the verbs: results outside of an ack, statuses outside of the verbs. They touch no socket, like `verbs`."""
+"""Calls beside the verbs: results and statuses outside of them. They touch no socket, like `verbs`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from alsek.storage.backends.redis.link import Call
 from alsek.storage.backends.redis.scripts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 TakeVerb = Literal["look", "take", "drop"]
 

@@ -1,5 +1,6 @@
 """The command line: quick to start, and every mistake told in one line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import redis
+
+from alsek import Broker, Message
+from alsek.storage.backends.redis import RedisBackend
+from harness.server import free_port
 
 ALSEK = str(Path(sys.executable).with_name("alsek"))
 
@@ -109,3 +115,60 @@ def test_the_command_line_can_be_run_as_a_module() -> None:
 
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: alsek ")
+
+
+# -- alsek fsck ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def message(redis_url: str) -> Message:
+    """A message that waits in the namespace `shop`."""
+    message = Message("add", queue="math_ops", args=(1, 1))
+    Broker(RedisBackend(redis_url, namespace="shop")).submit(message)
+    return message
+
+
+def lose(message: Message, client: redis.Redis) -> None:
+    assert client.delete(f"{{shop:0}}:m:{message.uuid}") == 1
+
+
+def test_fsck_finds_nothing_where_all_is_whole(message: Message, redis_url: str) -> None:
+    done = run("fsck", "--namespace", "shop", ALSEK_REDIS_URL=redis_url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].startswith("Checked in namespace shop: ")
+    assert "1 ready" in done.stdout
+    assert done.stdout.splitlines()[-1] == "Everything is whole."
+
+
+def test_fsck_names_what_is_wrong_and_fails(message: Message, redis_url: str, redis_client: redis.Redis) -> None:
+    lose(message, redis_client)
+
+    done = run("fsck", "--namespace", "shop", "--url", redis_url)
+
+    assert done.returncode == 1
+    assert message.uuid in done.stdout
+    assert "math_ops" in done.stdout
+    assert done.stdout.splitlines()[-1] == "1 finding."
+
+
+def test_fsck_writes_json_for_programs(message: Message, redis_url: str, redis_client: redis.Redis) -> None:
+    whole = run("fsck", "--namespace", "shop", "--url", redis_url, "--json")
+    lose(message, redis_client)
+
+    broken = run("fsck", "--namespace", "shop", "--url", redis_url, "--json")
+
+    assert (whole.returncode, json.loads(whole.stdout)["ok"]) == (0, True)
+    report = json.loads(broken.stdout)
+    assert (broken.returncode, report["ok"]) == (1, False)
+    assert [finding["uuid"] for finding in report["findings"]] == [message.uuid]
+
+
+def test_fsck_that_cannot_ask_is_no_finding() -> None:
+    port = free_port()
+
+    done = run("fsck", "--url", f"redis://127.0.0.1:{port}/0")
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert str(port) in done.stderr

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness.fixtures import *  # noqa: F403  (works with and without a root conftest)
-from harness.journal import Journal
-from harness.processes import Processes
 
 from alsek.core.broker import Broker
 from alsek.storage.backends.redis import RedisBackend
+from harness.fixtures import *  # noqa: F403  (works with and without a root conftest)
 
 sys.path.append(str(Path(__file__).parent))
 
-from worker_stage import Stage  # noqa: E402  (found by the line above)
+from typing import TYPE_CHECKING
+
+from worker_stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.journal import Journal
+    from harness.processes import Processes
 
 
 @pytest.fixture

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from alsek.core.message import Message
 from harness.eventually import eventually
 from harness.journal import Event, Journal, read_journal
 from harness.processes import Process, Processes, alsek
 from harness.procfs import Found, descendants
 
-from alsek.core.broker import Broker
-from alsek.core.message import Message
+if TYPE_CHECKING:
+    from alsek.core.broker import Broker
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -62,6 +63,23 @@ class Stage:
             what=lambda: f"{count} x {kind} of {message.summary}: {self.events(message)}\n{self.logs()}",
         )
         return self.events(message, kind)[count - 1]
+
+    def deliveries(self, message: Message) -> list[int]:
+        """Which delivery each start was."""
+        return [event.fields["deliveries"] for event in self.events(message, "START")]
+
+    def ended(self, message: Message, timeout: float = 10.0) -> list[int]:
+        """Wait until it has succeeded; gives the deliveries."""
+        self.wait_state(message, "S", timeout)
+        return self.deliveries(message)
+
+    def error(self, message: Message) -> tuple[str, str]:
+        """Name and text of the exception that is stored with a message."""
+        found = self.broker.find(message.uuid)
+        assert found is not None
+        details = found.exception_details
+        assert details is not None
+        return details.name, details.text or ""
 
     def hooks(self, message: Message) -> list[str]:
         """The hooks that ran for a message, in order."""

@@ -93,6 +93,8 @@ def main(post: Post, ledger: Ledger, line: Connection) -> None:
         control.tell("ready")
         pool.run()
         code = 0
+    except AlsekError as error:  # a mistake that one line explains
+        control.tell("failed", str(error))
     except BaseException as error:
         log.exception("child.failed")
         control.tell("failed", f"{type(error).__name__}: {error}")

@@ -8,14 +8,14 @@ from alsek.core.task import task
 
 @task(broker, queue="mixed")
 def threaded(message: Message) -> None:
-    behave(message.uuid, "sleep", 0)
+    behave(message, "sleep", 0)
 
 
 @task(broker, queue="mixed", mechanism="process")
 def processed(message: Message) -> None:
-    behave(message.uuid, "sleep", 0)
+    behave(message, "sleep", 0)
 
 
 @task(broker, queue="mixed", mechanism="async")
 async def awaited(message: Message) -> None:
-    behave(message.uuid, "sleep", 0)
+    behave(message, "sleep", 0)

@@ -9,12 +9,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from harness.journal import Journal
-
 from alsek.core.backoff import ConstantBackoff
 from alsek.core.broker import Broker
 from alsek.core.task import Task, task
 from alsek.storage.backends.redis import RedisBackend
+from harness.journal import Journal
 
 if TYPE_CHECKING:
     from alsek.core.message import Message
@@ -37,9 +36,16 @@ class Watched(Task):
         journal.write("NOTE", message.uuid, op="on_revocation")
 
 
-def behave(uuid: str, how: str, seconds: float) -> None:
+def note_start(message: Message) -> None:
+    """Write down which delivery this is."""
+    assert message.lease is not None
+    journal.start(message.uuid, message.lease.token, deliveries=message.lease.deliveries, retries=message.retries)
+
+
+def behave(message: Message, how: str, seconds: float) -> None:
     """Do what is asked, between a START and an END in the journal."""
-    journal.start(uuid, how=how)
+    uuid = message.uuid
+    note_start(message)
     if how == "sleep":
         time.sleep(seconds)
     elif how == "nap":  # in small steps, so that an exception raised in a thread comes through
@@ -67,19 +73,19 @@ once = {"max_retries": 0, "backoff": ConstantBackoff(10, floor=0, zero_override=
 
 @task(broker, queue="threads", **once)
 def in_thread(message: Message, how: str = "sleep", seconds: float = 0) -> None:
-    behave(message.uuid, how, seconds)
+    behave(message, how, seconds)
 
 
 @task(broker, queue="processes", mechanism="process", **once)
 def in_process(message: Message, how: str = "sleep", seconds: float = 0) -> None:
-    behave(message.uuid, how, seconds)
+    behave(message, how, seconds)
 
 
 @task(broker, queue="loops", mechanism="async", **once)
 async def in_loop(message: Message, how: str = "sleep", seconds: float = 0) -> None:
     if how == "await":
-        journal.start(message.uuid, how=how)
+        note_start(message)
         await asyncio.sleep(seconds)
         journal.end(message.uuid)
     else:
-        behave(message.uuid, how, seconds)
+        behave(message, how, seconds)

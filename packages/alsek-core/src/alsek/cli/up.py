@@ -51,11 +51,12 @@ def up(
     from alsek.core.discovery import collect_tasks
     from alsek.embedded import DEFAULT_DATA_DIR
 
+    components = _components()
     broker = collect_tasks(package)[0].broker
     options = ["--drain-timeout", f"{drain_timeout:g}", "--log-level", log_level, "--log-format", log_format]
     with Troupe(Terminal(width=max(map(len, [*COMPONENTS, "server"])))) as troupe:
         _provide_server(troupe, broker, data_dir or DEFAULT_DATA_DIR)
-        for name in _components():
+        for name in components:
             troupe.start(name, [name, package, *options])
         troupe.say("Everything runs; Ctrl-C stops it.")
         code = troupe.wait()

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 #: The four indexes of a queue, by the state of the messages in them.
 INDEXES: Final = {"r": "ready", "d": "delayed", "l": "leases", "x": "dead letters"}
-#: States of messages that are over and leave a receipt for a while.
-ENDED: Final = {"S": "succeeded", "F": "failed", "V": "revoked", "E": "expired", "A": "removed"}
+#: First letters of the receipts that messages leave for a while when they are over.
+ENDED: Final = {"S": "succeeded", "F": "failed", "V": "was revoked", "E": "expired"}
 
 _NUMBERS: Final = ("p", "n", "d", "f", "x", "k")
 
@@ -38,7 +38,7 @@ WHAT_TO_DO: Final[dict[str, str]] = {
     "no_body": f"the record is damaged and no worker can run it: {_REMOVE}",
     "unreadable_body": "it will end among the dead letters; look for who writes into this namespace",
     "unreadable_number": f"the record is damaged: {_REMOVE}",
-    "ended_without_ttl": "delete the record's key: it would stay for ever",
+    "ended_without_ttl": "delete the receipt's key: it would stay for ever",
     "ended_in_index": "nothing: workers drop the id when they meet it",
     "stays_for_ever": "delete the key, or give it an expiry: nothing else will",
     "several_wake_markers": "delete all but one: each wakes a worker for nothing",
@@ -64,6 +64,7 @@ class Facts(NamedTuple):
         uuid: Of the message.
         kind: Redis type of the record's key; "none" when there is none.
         fields: The record, as far as it could be read.
+        receipt: First letter of the receipt that stands in its place; empty when none does.
         left_ms: Time until the record vanishes; -1: never.
         queue: The queue that its body names; empty when unknown.
         problem: Why its body cannot be read; empty if it can.
@@ -75,6 +76,7 @@ class Facts(NamedTuple):
     uuid: str
     kind: str
     fields: Mapping[str, str]
+    receipt: str
     left_ms: int
     queue: str
     problem: str
@@ -94,15 +96,15 @@ def judge(facts: Facts, places: Sequence[Place]) -> list[tuple[str, str]]:
             ("lease_without_record" if place.letter == "l" else "no_record", f"it stands in {place}, without a record")
             for place in places
         ]
+    if facts.kind == "string" and facts.receipt in ENDED:
+        how = ENDED[facts.receipt]
+        stays = [("ended_without_ttl", f"it {how}, and its receipt does not vanish")] if facts.left_ms == -1 else []
+        return stays + [("ended_in_index", f"it {how}, and stands in {place}") for place in places]
     if facts.kind != "hash":
-        return [("wrong_type", f"its record is a {facts.kind}, not a hash")]
+        return [("wrong_type", f"its record is a {facts.kind} and no receipt")]
     state = facts.fields.get("s")
     found = list(_of_any(facts))
-    if state in ENDED:
-        if facts.left_ms == -1:
-            found.append(("ended_without_ttl", f"it {ENDED[state]}, and its record does not vanish"))
-        found += [("ended_in_index", f"it {ENDED[state]}, and stands in {place}") for place in places]
-    elif state in INDEXES:
+    if state in INDEXES:
         found += _of_live(facts, state)
         found += _of_places(facts, state, places)
     else:

@@ -14,7 +14,7 @@ from alsek.core.record import VERSION
 from alsek.core.status.types import TERMINAL_TASK_STATUSES, TaskStatus
 from alsek.exceptions import AlsekError, BackendDataError
 from alsek.storage.serialization import JsonSerializer
-from alsek.tools._verdict import ENDED, INDEXES, WHAT_TO_DO, Facts, Place, judge, queue_of
+from alsek.tools._verdict import INDEXES, WHAT_TO_DO, Facts, Place, judge, queue_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -183,10 +183,19 @@ class _Audit:
     def _check_messages(self, ids: Iterable[tuple[int, str, tuple[Place, ...]]]) -> None:
         """Judge a page as it was read; then judge again, by one transaction each, what looked wrong."""
         wanted = list(ids)
-        read = self._ask([command for partition, uuid, _ in wanted for command in self._record(partition, uuid)])
+        kinds = self._ask([("TYPE", self._key(partition, f"m:{uuid}")) for partition, uuid, _ in wanted])
+        read = iter(
+            self._ask(
+                [
+                    command
+                    for (partition, uuid, _), kind in zip(wanted, kinds, strict=True)
+                    for command in self._record(partition, uuid, _text(kind))
+                ]
+            )
+        )
         drafts = []
-        for number, (partition, uuid, known) in enumerate(wanted):
-            draft = self._facts(partition, uuid, read[3 * number : 3 * number + 3])
+        for (partition, uuid, known), kind in zip(wanted, kinds, strict=True):
+            draft = self._facts(partition, uuid, _text(kind), next(read), next(read))
             queues = {place.queue for place in known} | ({draft.queue} if draft.queue else set())
             drafts.append((draft, [Place(letter, queue) for queue in sorted(queues) for letter in INDEXES]))
             self._count("records", int(not known))
@@ -201,10 +210,12 @@ class _Audit:
         partition, uuid = suspect.partition, suspect.uuid
         queues = {place.queue for place in self._indexes.get(partition, ())} | self._registered(partition)
         places = [Place(letter, queue) for queue in sorted(queues | {suspect.queue} - {""}) for letter in INDEXES]
-        commands = [*self._record(partition, uuid), *(self._score(suspect, place) for place in places)]
-        read = self._at_once(commands)
-        facts = self._facts(partition, uuid, read[:3])
-        standing = [place for place, score in zip(places, read[3:], strict=True) if _is_score(score)]
+        key = self._key(partition, f"m:{uuid}")
+        commands = [("TYPE", key), *self._record(partition, uuid, "hash"), ("GETRANGE", key, "0", "1")]
+        read = self._at_once([*commands, *(self._score(suspect, place) for place in places)])
+        kind = _text(read[0])
+        facts = self._facts(partition, uuid, kind, read[1], read[3] if kind == "string" else read[2])
+        standing = [place for place, score in zip(places, read[4:], strict=True) if _is_score(score)]
         for kind, text in judge(facts, standing):
             self._found(kind, partition, facts.queue or (standing[0].queue if standing else ""), uuid, text)
 
@@ -218,11 +229,12 @@ class _Audit:
             still_left, kind, fields, text = self._at_once(
                 [("PTTL", name.key), ("TYPE", record), ("HMGET", record, "s", "k"), ("GET", name.key)]
             )
-            if still_left != -1 or _text(kind) not in ("hash", "none"):
+            if still_left != -1:
                 continue
-            state, kept = ("" if value is None else _text(value) for value in fields)
+            state, kept = ("" if value is None else _text(value) for value in fields) if kind == b"hash" else ("", "")
             meant = (kept in ("", "0") if state else self._ended_for_ever(text)) if name.kind == "status" else False
-            if not meant and (_text(kind) == "none" or state in ENDED or (name.kind == "status" and state == "x")):
+            over = _text(kind) in ("none", "string") or (name.kind == "status" and state == "x")
+            if over and not meant:
                 rest = f"{name.kind}:{name.rest}"
                 self._found("stays_for_ever", name.partition, "", rest, f"this {_PASSING[name.kind]} has no expiry")
 
@@ -254,20 +266,23 @@ class _Audit:
 
     # How it is read.
 
-    def _facts(self, partition: int, uuid: str, read: Sequence[Any]) -> Facts:
-        kind, values, left = read
-        fields = dict(zip(_FIELDS, values, strict=True)) if isinstance(values, list) else {}
+    def _facts(self, partition: int, uuid: str, kind: str, left: Any, read: Any) -> Facts:
+        """Put together what `_record` asked for."""
+        fields = dict(zip(_FIELDS, read, strict=True)) if isinstance(read, list) else {}
         body = fields.get("b")
         newer = body is not None and body[:1] > bytes([VERSION])
         queue, problem = ("", "") if body is None or newer else queue_of(body)
         at_home = partition >= self._keys.partitions or self._keys.partition(uuid) == partition
         texts = {name: _text(value) for name, value in fields.items() if value is not None}
+        receipt = _text(read)[0] if isinstance(read, bytes) and read[1:] == b" " else ""
         left_ms = left if isinstance(left, int) else -2
-        return Facts(partition, uuid, _text(kind), texts, left_ms, queue, problem, newer, at_home)
+        return Facts(partition, uuid, kind, texts, receipt, left_ms, queue, problem, newer, at_home)
 
-    def _record(self, partition: int, uuid: str) -> list[tuple[str, ...]]:
+    def _record(self, partition: int, uuid: str, kind: str) -> list[tuple[str, ...]]:
+        """How long it stays, and what it holds, asked in a way that suits its type."""
         key = self._key(partition, f"m:{uuid}")
-        return [("TYPE", key), ("HMGET", key, *_FIELDS), ("PTTL", key)]
+        look: dict[str, tuple[str, ...]] = {"hash": ("HMGET", key, *_FIELDS), "string": ("GETRANGE", key, "0", "1")}
+        return [("PTTL", key), look.get(kind, ("TYPE", key))]
 
     def _score(self, facts: Facts, place: Place) -> tuple[str, ...]:
         return ("ZSCORE", self._key(facts.partition, f"{place.letter}:{place.queue}"), facts.uuid)

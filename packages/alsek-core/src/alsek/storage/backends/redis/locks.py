@@ -43,7 +43,12 @@ class LockKeys(NamedTuple):
 
 def acquire(keys: LockKeys, owner: str, token: str, ttl_ms: int) -> Call:
     """Take a lock if it is free. Reply: see `read_grant`."""
-    return Call(script("lock_acquire"), keys, (owner, token, ttl_ms, max(_NOTES_MS, 2 * ttl_ms), "0"), again=4)
+    return Call(
+        script("lock_acquire"),
+        (keys.lock, keys.notes, keys.signal),
+        (owner, token, ttl_ms, max(_NOTES_MS, 2 * ttl_ms), "0"),
+        again=4,
+    )
 
 
 def read_grant(reply: list[int]) -> Grant:
@@ -56,12 +61,12 @@ def read_grant(reply: list[int]) -> Grant:
 
 def release(keys: LockKeys, owner: str, token: str) -> Call:
     """Give a lock back. Reply: 0 when this owner does not hold it."""
-    return Call(script("lock_release"), keys, (owner, token, _SIGNAL_MS, "0"), again=3)
+    return Call(script("lock_release"), (keys.lock, keys.notes, keys.signal), (owner, token, _SIGNAL_MS, "0"), again=3)
 
 
 def renew(keys: LockKeys, owner: str, ttl_ms: int) -> Call:
     """Let a lock live on. Reply: 0 when this owner does not hold it."""
-    return Call(script("lock_renew"), keys[:1], (owner, ttl_ms))
+    return Call(script("lock_renew"), (keys.lock,), (owner, ttl_ms))
 
 
 def keys_of(keys: Keys, name: str) -> LockKeys:

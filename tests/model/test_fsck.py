@@ -128,7 +128,11 @@ DAMAGES: dict[str, tuple[Any, set[str]]] = {
     "a receipt that stays": (lambda c, ids: c.persist(f"{TAG}m:{ids['done']}"), {"ended_without_ttl"}),
     "an ended message in an index": (lambda c, ids: c.zadd(f"{TAG}r:q", {ids["done"]: 1}), {"ended_in_index"}),
     "a result that stays": (lambda c, ids: c.persist(f"{TAG}results:{ids['done']}"), {"stays_for_ever"}),
-    "a status that stays": (lambda c, ids: c.persist(f"{TAG}status:q:add:{ids['done']}"), {"stays_for_ever"}),
+    "a last status that stays": (lambda c, ids: c.persist(f"{TAG}status:q:add:{ids['dead']}"), {"stays_for_ever"}),
+    "a status that nobody will end": (
+        lambda c, ids: c.set(f"{TAG}status:q:add:{ids['done']}", '{"status": "RUNNING", "details": null}'),
+        {"stays_for_ever"},
+    ),
     "a receipt of a claim that stays": (lambda c, ids: c.persist(f"{TAG}c:w.0"), {"stays_for_ever"}),
     "two wake markers": (lambda c, ids: c.rpush(f"{TAG}w:q", "1", "1"), {"several_wake_markers"}),
     "a wake list of another type": (

@@ -91,7 +91,7 @@ def test_a_killed_fork_server_is_replaced(stage: Stage) -> None:
 
 def test_a_child_is_replaced_after_its_number_of_tasks(stage: Stage) -> None:
     pool = stage.pool("process-pool", "--n-processes", "1", "--max-tasks-per-child", "3")
-    messages = [stage.submit("in_process") for _ in range(10)]
+    messages = [stage.submit("in_process", "sleep", 0.1) for _ in range(10)]
 
     for message in messages:
         assert stage.ended(message) == [1]

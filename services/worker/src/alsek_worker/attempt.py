@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from alsek.core.message import Message
-from alsek.core.settlement import Settlement
-
 if TYPE_CHECKING:
+    from alsek.core.message import Message
+    from alsek.core.settlement import Settlement
     from alsek_worker.execution import Recipe
 
 

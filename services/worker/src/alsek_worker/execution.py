@@ -5,21 +5,25 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from alsek.core.broker import Broker
+from alsek.core.callback import follow_up
 from alsek.core.envelope import pack_error
-from alsek.core.message import Message
+from alsek.core.failure import parse_exception
 from alsek.core.settlement import Failed, Released, Retried, Settlement, Succeeded
 from alsek.core.status.types import TaskStatus
 from alsek.core.task import Task
 from alsek.exceptions import BackendUnavailableError, LeaseLostError, RevokedError, TerminationError, UnknownTaskError
 from alsek.logging import current_message
-from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import NewMessage, StoredResult
-from alsek.core.failure import parse_exception
 from alsek_worker.attempt import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from alsek.core.broker import Broker
+    from alsek.core.message import Message
+    from alsek.storage.backends.redis.scripts import Code
 
 #: The names that upstream's log lines carry: programs and eyes are used to them.
 log = logging.getLogger("alsek.core.futures")
@@ -192,12 +196,9 @@ class Execution:
             attempt.settlement = settlement
 
     def _callback(self, message: Message, recipe: Recipe, result: Any) -> tuple[str, NewMessage] | None:
-        child = Message(**(message.callback_message_data or {}))
-        child.update(
-            previous_result=result,
-            previous_message_uuid=message.uuid,
-            progenitor_uuid=message.progenitor_uuid or message.uuid,
-        )
+        child = follow_up(message, result)
+        if child is None:
+            return None
         known = self._recipes.get(child.task_name)
         kept = known.kept_status_ms if known is not None else recipe.kept_status_ms
         if known is not None and known.task.status_tracker is not None and known.kept_status_ms is None:

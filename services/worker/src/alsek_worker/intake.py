@@ -12,12 +12,9 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
 from random import random
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from alsek.core.consumer import Consumer
-from alsek.core.message import Message
 from alsek.core.settlement import Released, Settlement, Succeeded
 from alsek.exceptions import (
     BackendError,
@@ -27,10 +24,16 @@ from alsek.exceptions import (
     TerminationError,
 )
 from alsek_worker.attempt import Attempt
-from alsek_worker.control import Control, Order
 from alsek_worker.execution import Execution, warn_refused
-from alsek_worker.ledger import Ledger
-from alsek_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alsek.core.consumer import Consumer
+    from alsek.core.message import Message
+    from alsek_worker.control import Control, Order
+    from alsek_worker.ledger import Ledger
+    from alsek_worker.settings import Settings
 
 log = logging.getLogger("alsek.core.broker")
 

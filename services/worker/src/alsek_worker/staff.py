@@ -126,7 +126,11 @@ class Staff:
         self.last_failure = reason
         pause = min(LONGEST_BOOT_PAUSE_MS, FIRST_BOOT_PAUSE_MS * 2 ** (self.boot_failures - 1))
         self._not_before_ms = now + pause
-        log.error("child.not_started", kind=self.crew.kind, reason=reason, attempt=self.boot_failures)
+        log.error("child.not_started", kind=self.crew.kind, reason=_on_one_line(reason), attempt=self.boot_failures)
 
     def _active(self) -> list[Child]:
         return [child for child in self.children if not child.leaving]
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -53,7 +53,10 @@ def behave(message: Message, how: str, seconds: float) -> None:
         while time.monotonic() < end:
             time.sleep(0.01)
     elif how == "hold":  # the GIL, all the time
+        # Without the signals that would end the call early; another thread of the process gets them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         ctypes.PyDLL(None).poll(None, 0, int(seconds * 1000))
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     elif how == "cling":  # swallows every exception
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -45,7 +45,7 @@ class AsyncGenerate:
     generate: Callable[..., Message]
     on_submit: Callable[[Message], None]
     tracks_natively: Any
-    _tracked: Callable[[dict[str, Any]], dict[str, Any]]
+    submit_options: Callable[[dict[str, Any]], dict[str, Any]]
     _announce: Callable[[Iterable[Message]], None]
 
     async def agenerate(
@@ -80,7 +80,7 @@ class AsyncGenerate:
         if tracker is None:
             await submit_async(self.broker, message, **options)
         elif self.tracks_natively:
-            await submit_async(self.broker, message, **self._tracked(options))
+            await submit_async(self.broker, message, **self.submit_options(options))
         else:
             # A tracker of the user's own may block.
             await asyncio.to_thread(self._announce, (message,))

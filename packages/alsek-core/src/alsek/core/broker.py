@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from alsek.core import envelope, record
+from alsek.core.bulk import PATIENCE_S, submit_many
 from alsek.core.envelope import death_note, pack_error
-from alsek.core.message import Message
 from alsek.core.settlement import Failed, Plan, Released, Retried, Settlement, Succeeded, held_by, plan
 from alsek.core.status.types import TaskStatus
 from alsek.defaults import (
@@ -25,8 +23,6 @@ from alsek.exceptions import (
     MessageDoesNotExistsError,
     ValidationError,
 )
-from alsek.storage.backends.abstract import Backend
-from alsek.storage.backends.redis.link import Call
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.standard import RedisBackend
 from alsek.storage.backends.redis.verbs import (
@@ -40,10 +36,14 @@ from alsek.storage.backends.redis.verbs import (
     Verbs,
 )
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
-#: How long a producer's call rides out an unreachable Redis before it raises, seconds.
-_PATIENCE_S: Final = 5.0
+    from alsek.core.message import Message
+    from alsek.storage.backends.abstract import Backend
+    from alsek.storage.backends.redis.link import Call
+
+log = logging.getLogger(__name__)
 
 
 class Broker:
@@ -133,40 +133,7 @@ class Broker:
         Raises:
             MessageAlreadyExistsError: Some uuids are alive already (`.uuids` names them); all others were stored.
         """
-        return self.submit_new(((m.queue, self.new_message(m, ttl, kept_status_ms)) for m in messages))
-
-    def submit_new(self, messages: Iterable[tuple[str, NewMessage]]) -> int:
-        """Store messages that are packed already, given with their queues; see `submit_many`."""
-        batches: deque[list[NewMessage]] = deque()
-        taken: list[str] = []
-        count = 0
-        for codes in self.redis.links.stream(self._batches(messages, batches), patience=_PATIENCE_S):
-            batch = batches.popleft()
-            count += len(batch)
-            if 0 in codes:
-                taken.extend(new.uuid for new, code in zip(batch, codes, strict=True) if code == Code.EXISTS)
-        if taken:
-            error = MessageAlreadyExistsError(f"{len(taken)} of {count} messages exist already: {', '.join(taken[:5])}")
-            error.uuids = taken
-            raise error
-        return count
-
-    def _batches(self, messages: Iterable[tuple[str, NewMessage]], batches: deque[list[NewMessage]]) -> Iterator[Call]:
-        groups: dict[tuple[int, str], list[NewMessage]] = {}
-        partition_of, verbs = self.keys.partition, self.verbs
-        for queue, new in messages:
-            where = (partition_of(new.uuid), queue)
-            group = groups.get(where)
-            if group is None:
-                group = groups[where] = []
-            group.append(new)
-            if len(group) == MOST_IN_A_CALL:
-                batches.append(group)
-                del groups[where]
-                yield verbs.submit(*where, group)
-        for where, group in groups.items():
-            batches.append(group)
-            yield verbs.submit(*where, group)
+        return submit_many(self, ((m.queue, self.new_message(m, ttl, kept_status_ms)) for m in messages))
 
     def revoke(self, message: Message, skip_if_running: bool = False) -> Code:
         """End a message as revoked; a running one is fenced off at once and its worker told to stop it.
@@ -394,5 +361,5 @@ class Broker:
     def _state(self, uuid: str) -> str:
         return self.redis.record(uuid).get(b"s", b"").decode()
 
-    def _execute(self, calls: Sequence[Call], patience: float = _PATIENCE_S) -> list[Any]:
+    def _execute(self, calls: Sequence[Call], patience: float = PATIENCE_S) -> list[Any]:
         return self.redis.links.execute(calls, patience=patience)

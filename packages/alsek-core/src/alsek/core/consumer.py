@@ -8,13 +8,14 @@ import os
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from alsek.core.backoff import Backoff, LinearBackoff
-from alsek.core.broker import Broker
 from alsek.core.envelope import pack_error
+from alsek.core.failure import parse_exception
 from alsek.core.message import Lease, Message
 from alsek.core.settlement import Failed, Released, Settlement
+from alsek.core.stop_signal import StopSignalListener
 from alsek.exceptions import (
     BackendUnavailableError,
     CorruptMessageError,
@@ -22,10 +23,11 @@ from alsek.exceptions import (
     ValidationError,
 )
 from alsek.storage.backends.redis.link import Call, Link
-from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import Interest, Verbs
-from alsek.core.failure import parse_exception
-from alsek.core.stop_signal import StopSignalListener
+
+if TYPE_CHECKING:
+    from alsek.core.broker import Broker
+    from alsek.storage.backends.redis.scripts import Code
 
 log = logging.getLogger(__name__)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from alsek.core import record
 from alsek.core.message import Lease, Message
-from alsek.storage.backends.redis.verbs import Claimed
-from alsek.storage.serialization import Serializer
 from alsek.types import ExceptionDetails
+
+if TYPE_CHECKING:
+    from alsek.storage.backends.redis.verbs import Claimed
+    from alsek.storage.serialization import Serializer
 
 
 def open_claimed(claimed: Claimed, token: str, deadline: float, serializer: Serializer) -> Message:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from alsek.core import record
-from alsek.core.ids import made_at, new_uuid
+from alsek.core.ids import new_uuid
 from alsek.core.message import Message
 from alsek.core.rules import check_args, check_mapping
 from alsek.exceptions import PayloadTooLargeError
-from alsek.storage.serialization import Serializer
+from alsek.storage.backends.redis.verbs import NewMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from alsek.core.task import Task
+    from alsek.storage.serialization import Serializer
 
 _encode = msgspec.msgpack.Encoder().encode
+
+#: What a call usually says, and what cannot be the same for several messages.
+_ARGUMENTS: Final = frozenset({"args", "kwargs"})
+_NEVER_SHARED: Final = frozenset({"args", "kwargs", "uuid", "callback"})
 
 #: A MessagePack map of so many entries says their number in its first byte.
 _FIXMAP, _MOST_ENTRIES = 0x80, 15
@@ -72,3 +81,33 @@ class Mould:
     def _text(self, value: Any) -> str | bytes:
         text: str | bytes = self._serializer.forward(value)
         return text
+
+
+def cast_many(
+    task: Task, calls: Iterable[Mapping[str, Any]], common: dict[str, Any], ttl: int | None
+) -> Iterator[tuple[Message, NewMessage]]:
+    """Make messages for the calls of `Task.generate_many`, by a mould where only the arguments differ.
+
+    Args:
+        task: Whose.
+        calls: What `generate` takes, for each message.
+        common: The same for all of them; a call's own value wins.
+        ttl: For `Broker.submit`.
+    """
+    broker, serializer = task.broker, task.broker.backend.serializer
+    kept = task.submit_options({}).get("kept_status_ms")
+    mould: Mould | None = None
+    if not common.keys() & _NEVER_SHARED:
+        mould = Mould(task.generate(submit=False, **common), serializer, broker.max_message_bytes)
+        mould = mould if mould.usable else None
+    rest = broker.new_message(mould.pattern, ttl, kept)[3:] if mould is not None else ()
+    for call in calls:
+        if mould is not None and call.keys() <= _ARGUMENTS:
+            args, kwargs = call.get("args"), call.get("kwargs")
+            if args:
+                task.check(args, None)
+            message, body = mould.cast(args, kwargs)
+            yield message, NewMessage(message.uuid, message.task_name, body, *rest)
+        else:
+            message = task.generate(submit=False, **{**common, **call})
+            yield message, broker.new_message(message, ttl, kept)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alsek.core.broker import Broker
 from alsek.exceptions import BackendConfigurationError
+
+if TYPE_CHECKING:
+    from alsek.core.broker import Broker
 
 #: Oldest engines that run scripts with shebang flags, by which worker verbs pass when Redis is full.
 OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alsek.core.message import Message
-from alsek.storage.backends.redis.link import Call
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import Ack, Held, NewMessage, StoredResult, Verbs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alsek.core.message import Message
+    from alsek.storage.backends.redis.link import Call
 
 
 @dataclass(frozen=True, slots=True)

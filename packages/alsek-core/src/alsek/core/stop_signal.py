@@ -86,5 +86,3 @@ class _RingingEvent(Event):
 def _close(*descriptors: int) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
-
-

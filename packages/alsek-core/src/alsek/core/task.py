@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, Self
 
 from alsek.core.async_generate import AsyncGenerate
 from alsek.core.backoff import Backoff, ConstantBackoff, ExponentialBackoff
-from alsek.core.broker import Broker
+from alsek.core.bulk import submit_many
+from alsek.core.callback import Callback, fold
+from alsek.core.failure import parse_exception
+from alsek.core.hooks import TaskHooks
 from alsek.core.ids import new_uuid
+from alsek.core.injection import wants_message
 from alsek.core.message import Message
-from alsek.core.mould import Mould
+from alsek.core.mould import cast_many
 from alsek.core.status.types import TaskStatus
 from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT, DEFAULT_TTL
 from alsek.exceptions import RevokedError, SchedulingError, ValidationError
-from alsek.storage.backends.redis.verbs import NewMessage
 from alsek.types import SUPPORTED_MECHANISMS, SupportedMechanismType
-from alsek.core.failure import parse_exception
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from alsek.core.broker import Broker
     from alsek.core.status.standard import StatusTracker
     from alsek.storage.result import ResultStore
 
-Callback = Message | Sequence[Message]
 
-#: What a call of `generate_many` usually says.
-_ARGUMENTS = frozenset({"args", "kwargs"})
-
-
-class Task(AsyncGenerate):
+class Task(AsyncGenerate, TaskHooks):
     """A function with everything that decides how its messages are made and run.
 
     Args:
@@ -148,8 +147,8 @@ class Task(AsyncGenerate):
                 value out of its range.
             SerializationError: An argument cannot be serialised; nothing was enqueued.
         """
-        self._check(args, result_ttl)
-        folded = _fold(callback)
+        self.check(args, result_ttl)
+        folded = fold(callback)
         message = Message(
             self._name,
             queue=queue or self.queue,
@@ -195,35 +194,14 @@ class Task(AsyncGenerate):
         ttl = common.pop("ttl", DEFAULT_TTL)
         if not submit:
             return [self.generate(submit=False, **{**common, **call}) for call in calls]
-        made = list(self._make_many(calls, common, ttl))
+        made = list(cast_many(self, calls, common, ttl))
         messages = [message for message, _ in made]
         self._announce(messages)
-        self.broker.submit_new((message.queue, new) for message, new in made)
+        submit_many(self.broker, ((message.queue, new) for message, new in made))
         if type(self).on_submit is not Task.on_submit:
             for message in messages:
                 self.on_submit(message)
         return messages
-
-    def _make_many(
-        self, calls: Iterable[Mapping[str, Any]], common: dict[str, Any], ttl: int | None
-    ) -> Iterator[tuple[Message, NewMessage]]:
-        broker = self.broker
-        kept = self._tracked({}).get("kept_status_ms")
-        mould: Mould | None = None
-        if not {"args", "kwargs", "uuid", "callback"} & common.keys():
-            mould = Mould(self.generate(submit=False, **common), broker.backend.serializer, broker.max_message_bytes)
-        if mould is not None and mould.usable:
-            rest = broker.new_message(mould.pattern, ttl, kept)[3:]
-        for call in calls:
-            if mould is not None and mould.usable and call.keys() <= _ARGUMENTS:
-                args, kwargs = call.get("args"), call.get("kwargs")
-                if args and self.no_positional_args:
-                    self._check(args, None)
-                message, body = mould.cast(args, kwargs)
-                yield message, NewMessage(message.uuid, message.task_name, body, *rest)
-            else:
-                message = self.generate(submit=False, **{**common, **call})
-                yield message, broker.new_message(message, ttl, kept)
 
     def defer(self) -> Self:
         """Make the next `generate()` of this thread keep its message to itself; can be nested."""
@@ -279,42 +257,13 @@ class Task(AsyncGenerate):
             return self.function(*message.args, **message.kwargs, message=message)
         return self.function(*message.args, **message.kwargs)
 
-    def pre_op(self, message: Message) -> None:
-        """Run before `op`; an exception counts as the task's failure."""
-
-    def post_op(self, message: Message, result: Any) -> None:
-        """Run after `op`, also after a failure (`result` is `None` then)."""
-
-    def on_submit(self, message: Message) -> None:
-        """Run in the producer after a message was enqueued."""
-
-    def on_retry(self, message: Message, exception: BaseException) -> None:
-        """Run before a retry is written."""
-
-    def on_failure(self, message: Message, exception: BaseException) -> None:
-        """Run before a message moves to the dead letters."""
-
-    def on_success(self, message: Message, result: Any) -> None:
-        """Run after a message was acknowledged."""
-
-    def on_revocation(self, message: Message, exception: BaseException | None, result: Any) -> None:
-        """Run when a message was revoked while it ran; `exception` or `result` is `None`."""
-
-    def do_retry(self, message: Message, exception: BaseException) -> bool:
-        """Decide whether a failed message is tried again."""
-        return self.max_retries is None or message.retries < self.max_retries
-
-    def do_callback(self, message: Message, result: Any) -> bool:
-        """Decide whether a message's callback is submitted."""
-        return True
-
     # -- for the engine ------------------------------------------------------------------------------------------
 
     @property
     def takes_message(self) -> bool:
         """Whether the function has a parameter `message` that wants the message itself."""
         if self._takes_message is None:
-            self._takes_message = _wants_message(self.function)
+            self._takes_message = wants_message(self.function)
         return self._takes_message
 
     @property
@@ -323,7 +272,8 @@ class Task(AsyncGenerate):
         tracker = self.status_tracker
         return tracker is not None and tracker.is_engine_native(self.broker.backend)
 
-    def _tracked(self, options: dict[str, Any]) -> dict[str, Any]:
+    def submit_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Add to the broker's options how the engine is to follow the status."""
         if self.status_tracker is not None and self.tracks_natively:
             return {**options, "kept_status_ms": self.status_tracker.ttl or 0}
         return options
@@ -331,7 +281,9 @@ class Task(AsyncGenerate):
     def _submit(self, message: Message, options: dict[str, Any]) -> None:
         self._announce((message,))
         try:
-            self.broker.submit(message, **(self._tracked(options) if self.status_tracker is not None else options))
+            self.broker.submit(
+                message, **(self.submit_options(options) if self.status_tracker is not None else options)
+            )
         except Exception:
             if self.status_tracker is not None and not self.tracks_natively:
                 self.status_tracker.delete(message, check=False)
@@ -344,7 +296,8 @@ class Task(AsyncGenerate):
             for message in messages:
                 self.status_tracker.set(message, TaskStatus.SUBMITTED)
 
-    def _check(self, args: Sequence[Any] | None, result_ttl: int | None) -> None:
+    def check(self, args: Sequence[Any] | None, result_ttl: int | None) -> None:
+        """Refuse what this task does not take, as `generate` does."""
         if result_ttl is not None and self.result_store is None:
             raise ValidationError(f"task {self.name} has no result store: result_ttl={result_ttl} would keep nothing")
         if args and self.no_positional_args:
@@ -456,27 +409,3 @@ def task(
 
 def _name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
-
-
-def _fold(callback: Callback | None) -> Message | None:
-    if callback is None or isinstance(callback, Message):
-        return callback
-    folded: Message | None = None
-    for message in reversed(list(callback)):
-        if message.callback_message_data is not None:
-            raise AttributeError(f"{message.summary} has a callback already: give nested callbacks, or a flat tuple")
-        if folded is not None:
-            message.update(callback_message_data=folded.data)
-        folded = message
-    return folded
-
-
-def _wants_message(function: Callable[..., Any]) -> bool:
-    parameter = inspect.signature(function).parameters.get("message")
-    if parameter is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-        return False
-    try:
-        annotation = get_type_hints(function).get("message", parameter.annotation)
-    except (NameError, TypeError):
-        annotation = parameter.annotation
-    return annotation in (parameter.empty, Message, "Message", Message | None)

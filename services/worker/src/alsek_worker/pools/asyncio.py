@@ -7,19 +7,22 @@ import math
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from alsek.core.broker import Broker
-from alsek.core.task import Task
-from alsek_worker.attempt import Attempt
-from alsek_worker.control import Control
 from alsek_worker.execution import Execution
 from alsek_worker.intake import Intake
-from alsek_worker.ledger import Ledger
 from alsek_worker.pools import consumer_of
 from alsek_worker.pools.thread import SWITCH_INTERVAL_S
-from alsek_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alsek.core.broker import Broker
+    from alsek.core.task import Task
+    from alsek_worker.attempt import Attempt
+    from alsek_worker.control import Control
+    from alsek_worker.ledger import Ledger
+    from alsek_worker.settings import Settings
 
 #: What a cancelled coroutine gets to end before its message is settled without it, seconds.
 _GRACE_S: Final = 0.2

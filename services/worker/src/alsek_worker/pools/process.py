@@ -6,21 +6,24 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alsek.core.broker import Broker
-from alsek.core.task import Task
 from alsek.exceptions import LeaseLostError, RevokedError, TerminationError
-from alsek_worker.attempt import Attempt
-from alsek_worker.control import Control
 from alsek_worker.execution import Execution
 from alsek_worker.intake import Intake
 from alsek_worker.ledger import Ledger, Stop
 from alsek_worker.pools import consumer_of
 from alsek_worker.pools.thread import SWITCH_INTERVAL_S
-from alsek_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alsek.core.broker import Broker
+    from alsek.core.task import Task
+    from alsek_worker.attempt import Attempt
+    from alsek_worker.control import Control
+    from alsek_worker.settings import Settings
 
 _ERROR_OF: dict[Stop, type[BaseException]] = {
     Stop.TIMEOUT: TimeoutError,

@@ -6,19 +6,22 @@ import ctypes
 import math
 import sys
 import threading
-from collections.abc import Mapping
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alsek.core.broker import Broker
-from alsek.core.task import Task
-from alsek_worker.attempt import Attempt
-from alsek_worker.control import Control
 from alsek_worker.execution import Execution
 from alsek_worker.intake import Intake
-from alsek_worker.ledger import Ledger
 from alsek_worker.pools import consumer_of
-from alsek_worker.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alsek.core.broker import Broker
+    from alsek.core.task import Task
+    from alsek_worker.attempt import Attempt
+    from alsek_worker.control import Control
+    from alsek_worker.ledger import Ledger
+    from alsek_worker.settings import Settings
 
 #: What an interrupted thread gets to end by itself before its message is settled without it, seconds.
 _GRACE_S: Final = 0.2

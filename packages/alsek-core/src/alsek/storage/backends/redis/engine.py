@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from alsek.exceptions import BackendDataError
 from alsek.storage.backends.redis.link import Link, LinkPool
 from alsek.storage.backends.redis.subscriber import Subscriber
-from alsek.storage.keys import Keys
 
 if TYPE_CHECKING:
     from redis.connection import Connection
 
     from alsek.storage.backends.redis.async_link import AsyncLink, AsyncLinks
+    from alsek.storage.keys import Keys
 
 
 class EngineAccess:

@@ -11,17 +11,20 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from random import random
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import hiredis
 from redis import exceptions as redis_errors
 
 from alsek.exceptions import AlsekError, BackendUnavailableError
 from alsek.storage.backends.redis.errors import is_missing_script, translate
-from alsek.storage.backends.redis.scripts import Script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from alsek.storage.backends.redis.scripts import Script
 
 Argument = str | bytes | int | float
 

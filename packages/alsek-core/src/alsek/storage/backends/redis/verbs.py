@@ -6,14 +6,16 @@ policy (leases, dead letters, aging) of one broker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from alsek.defaults import DEFAULT_LEASE_MS, DEFAULT_MAX_DELIVERIES, DEFAULT_RECEIPT_MS, DEFAULT_TTL
 from alsek.storage.backends.redis.link import Argument, Call
 from alsek.storage.backends.redis.scripts import script
 from alsek.storage.keys import PRIORITY_WEIGHT, Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 #: Messages in one call of a script: keeps every script below a few milliseconds.
 MOST_IN_A_CALL: Final = 500

@@ -1,0 +1,55 @@
+"""Many messages in a few round trips: batches by queue and partition, the next made while Redis stores the last."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from alsek.exceptions import MessageAlreadyExistsError
+from alsek.storage.backends.redis.scripts import Code
+from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, NewMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from alsek.core.broker import Broker
+    from alsek.storage.backends.redis.link import Call
+
+#: How long a producer's call rides out an unreachable Redis before it raises, seconds.
+PATIENCE_S: Final = 5.0
+
+
+def submit_many(broker: Broker, messages: Iterable[tuple[str, NewMessage]]) -> int:
+    """Store packed messages, given with their queues; see `Broker.submit_many`."""
+    batches: deque[list[NewMessage]] = deque()
+    taken: list[str] = []
+    count = 0
+    for codes in broker.redis.links.stream(_calls(broker, messages, batches), patience=PATIENCE_S):
+        batch = batches.popleft()
+        count += len(batch)
+        if Code.EXISTS in codes:
+            taken.extend(new.uuid for new, code in zip(batch, codes, strict=True) if code == Code.EXISTS)
+    if taken:
+        some = ", ".join(taken[:5])
+        raise MessageAlreadyExistsError(f"{len(taken)} of {count} messages exist already: {some}", uuids=taken)
+    return count
+
+
+def _calls(
+    broker: Broker, messages: Iterable[tuple[str, NewMessage]], batches: deque[list[NewMessage]]
+) -> Iterator[Call]:
+    groups: dict[tuple[int, str], list[NewMessage]] = {}
+    partition_of, verbs = broker.keys.partition, broker.verbs
+    for queue, new in messages:
+        where = (partition_of(new.uuid), queue)
+        group = groups.get(where)
+        if group is None:
+            group = groups[where] = []
+        group.append(new)
+        if len(group) == MOST_IN_A_CALL:
+            batches.append(group)
+            del groups[where]
+            yield verbs.submit(*where, group)
+    for where, group in groups.items():
+        batches.append(group)
+        yield verbs.submit(*where, group)

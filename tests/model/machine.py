@@ -269,6 +269,16 @@ class QueueMachine(RuleBasedStateMachine):
         self._advance(max(1, int(min(home.leases.values()) - self.now) + MARGIN_MS * 2), clock_too=False)
         self.claim(consumer, [name], want, (), False)
 
+    @precondition(lambda self: any(queue.dead for queue in self.model.partition.queues.values()))
+    @rule(left_ms=st.sampled_from([20_000, -MARGIN_MS * 2]))
+    def outlive_a_dead_letter(self, left_ms: int) -> None:
+        """Its time is nearly over, or over, when a worker tidies up."""
+        ends = [end for queue in self.model.partition.queues.values() for end in queue.dead.values()]
+        end = min(ends)
+        if math.isfinite(end):
+            self._advance(max(1, int(end - self.now) - left_ms))
+        self._step("renew", list(QUEUES), [])
+
     # Rules: faults.
 
     @precondition(lambda self: self.uuids)

@@ -12,8 +12,9 @@ import select
 import socket
 import time
 from collections import deque
+from contextlib import suppress
 from random import random
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from alsek.core.settlement import Released, Settlement, Succeeded
 from alsek.exceptions import (
@@ -25,6 +26,7 @@ from alsek.exceptions import (
 )
 from alsek_worker.attempt import Attempt
 from alsek_worker.execution import Execution, warn_refused
+from alsek_worker.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,14 +36,9 @@ if TYPE_CHECKING:
     from alsek_worker.control import Control, Order
     from alsek_worker.ledger import Ledger
     from alsek_worker.settings import Settings
+    from alsek_worker.slots import Slots
 
 log = logging.getLogger("alsek.core.broker")
-
-#: Most messages taken ahead of need; a bigger batch is no faster (`performance.md` of the design: 100 to 250 saturate).
-_MOST_AHEAD: Final = 400
-
-#: No message is taken to run quicker than this, seconds: what is around it costs as much.
-_QUICKEST_S: Final = 20e-6
 
 #: What was taken ahead and not started for so long goes back to the queue, seconds.
 _STALE_S: Final = 0.25
@@ -49,31 +46,12 @@ _STALE_S: Final = 0.25
 #: While enough is in hand, what finished is gathered for so long before it is settled, seconds.
 _GATHER_S: Final = 0.002
 
-#: Weight of the newest batch in the mean duration.
-_NEWEST: Final = 0.3
-
 #: The intake looks around at least so often, seconds; this costs Redis nothing.
 _LONGEST_NAP_S: Final = 5.0
 
 #: A sleep in Redis that is not over by then never will be: its connection is dead, seconds.
 _LONGEST_SLEEP_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 1.0
-
-
-class Slots(Protocol):
-    """What an intake needs of a pool."""
-
-    def deliver(self, attempts: list[Attempt]) -> None:
-        """Take messages to be run; returns at once."""
-
-    def take_back(self) -> list[Attempt]:
-        """Give back everything that has not been started."""
-
-    def overdue(self, now: float) -> float:
-        """Interrupt what is past its deadline; returns when to look again (monotonic seconds)."""
-
-    def interrupt(self, attempt: Attempt, error: type[BaseException]) -> None:
-        """Ask a running attempt to end."""
 
 
 class Intake:
@@ -108,8 +86,7 @@ class Intake:
         self._unsettled: list[Attempt] = []
         self._held: dict[str, Attempt] = {}
         self._orders: deque[Order] = deque()
-        self._mean_s: float | None = None
-        self._ahead = 0
+        self._pace = Pace(settings.concurrency, settings.prefetch_window_ms / 1000)
         self._accepting = True
         self._resting = False
         self._rest_until = 0.0
@@ -161,10 +138,8 @@ class Intake:
     def ring(self) -> None:
         """Wake the intake."""
         self._napping = False
-        try:
+        with suppress(BlockingIOError):  # it rings already
             self._bell.send(b"!")
-        except BlockingIOError:
-            pass  # it rings already
 
     def retire(self, why: str) -> None:
         """Take no new work, finish what is held, and have the supervisor replace this child."""
@@ -204,21 +179,14 @@ class Intake:
         self._consumer.close()
 
     def _collect(self) -> list[Attempt]:
-        finished: list[Attempt] = []
-        total, timed = 0.0, 0
+        ended: list[Attempt] = []
         while self._done:
-            attempt = self._done.popleft()
-            if attempt.started and attempt.ended:
-                total += attempt.ended - attempt.started
-                timed += 1
+            ended.append(self._done.popleft())
+        self._pace.note(ended)
+        for attempt in ended:
             if attempt.settlement is None:
                 self._let_go(attempt)
-            else:
-                finished.append(attempt)
-        if timed:
-            mean = total / timed
-            self._mean_s = mean if self._mean_s is None else self._mean_s + _NEWEST * (mean - self._mean_s)
-        return finished
+        return [attempt for attempt in ended if attempt.settlement is not None]
 
     def _exchange(self) -> None:
         want = 0 if self._resting or not self._accepting else self._room()
@@ -270,12 +238,11 @@ class Intake:
             self.retire(f"it ran {limit} tasks")
 
     def _room(self) -> int:
-        slots = self._settings.concurrency
-        if self._mean_s is not None:
-            window = self._settings.prefetch_window_ms / 1000
-            self._ahead = min(_MOST_AHEAD, int(slots * window / max(self._mean_s, _QUICKEST_S)))
         # What is about to be settled makes room in the same write.
-        return min(slots + self._ahead - (len(self._held) - len(self._unsettled)), self._ledger.vacant)
+        return min(
+            self._settings.concurrency + self._pace.ahead - (len(self._held) - len(self._unsettled)),
+            self._ledger.vacant,
+        )
 
     def _note_pressure(self, *, full: bool) -> None:
         now = time.monotonic()
@@ -288,9 +255,14 @@ class Intake:
 
     def _send_back_stale(self, now: float) -> None:
         # A long task must not hold its neighbours' messages: what was taken ahead and cannot start goes back.
-        if len(self._held) > self._settings.concurrency and now - self.last_start > _STALE_S and self.last_start:
-            if self._give_back(self._slots.take_back()):
-                self._mean_s = _STALE_S if self._mean_s is None else max(self._mean_s, _STALE_S)
+        overfull = len(self._held) > self._settings.concurrency
+        if (
+            overfull
+            and self.last_start
+            and now - self.last_start > _STALE_S
+            and self._give_back(self._slots.take_back())
+        ):
+            self._pace.stumble(_STALE_S)
 
     def _give_back(self, attempts: Sequence[Attempt]) -> bool:
         for attempt in attempts:
@@ -339,7 +311,7 @@ class Intake:
             return
         if self._accepting and not self._pause_s and not self._resting and not self._orders:
             in_hand = len(self._held) - len(self._done)
-            if 2 * (in_hand - self._settings.concurrency) > self._ahead:
+            if 2 * (in_hand - self._settings.concurrency) > self._pace.ahead:
                 # Enough is left to do: let more finish before the next write.
                 time.sleep(_GATHER_S)
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from alsek.core.hooks import TaskHooks
 from alsek.defaults import DEFAULT_TTL
 from alsek.exceptions import MessageAlreadyExistsError
 from alsek.storage.backends.redis.scripts import Code
@@ -36,14 +37,13 @@ async def submit_async(
         raise MessageAlreadyExistsError(f"{message.summary} exists already; submit a duplicate() instead")
 
 
-class AsyncGenerate:
+class AsyncGenerate(TaskHooks):
     """Mixed into `Task`."""
 
     broker: Broker
     status_tracker: StatusTracker | None
     deferred: Any
     generate: Callable[..., Message]
-    on_submit: Callable[[Message], None]
     tracks_natively: Any
     submit_options: Callable[[dict[str, Any]], dict[str, Any]]
     _announce: Callable[[Iterable[Message]], None]

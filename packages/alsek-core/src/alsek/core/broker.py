@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from alsek.core import envelope, record
-from alsek.core.bulk import PATIENCE_S, submit_many
+from alsek.core.bulk import PATIENCE_S, renew_many, submit_many
 from alsek.core.envelope import death_note, pack_error
 from alsek.core.settlement import Failed, Plan, Released, Retried, Settlement, Succeeded, held_by, plan
 from alsek.core.status.types import TaskStatus
@@ -27,7 +27,6 @@ from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.standard import RedisBackend
 from alsek.storage.backends.redis.verbs import (
     FOR_EVER,
-    MOST_IN_A_CALL,
     Claimed,
     Held,
     NewMessage,
@@ -215,21 +214,7 @@ class Broker:
         Returns:
             For each lease DONE, or MISSING, STALE or REVOKED when it is lost.
         """
-        groups: dict[int, list[int]] = {partition: [] for partition in range(self.keys.partitions)}
-        for i, held in enumerate(leases):
-            groups[self.keys.partition(held.uuid)].append(i)
-        calls: list[Call] = []
-        positions: list[list[int]] = []
-        for partition, members in groups.items():
-            for start in range(0, max(1, len(members)), MOST_IN_A_CALL):
-                chunk = members[start : start + MOST_IN_A_CALL]
-                calls.append(self.verbs.renew(partition, queues, [leases[i] for i in chunk]))
-                positions.append(chunk)
-        codes = [Code.MISSING] * len(leases)
-        for chunk, reply in zip(positions, self._execute(calls, patience=0.0), strict=True):
-            for i, code in zip(chunk, reply, strict=True):
-                codes[i] = Code(code)
-        return codes
+        return renew_many(self, leases, queues)
 
     def settle(self, settlements: Sequence[Settlement]) -> list[Code]:
         """Carry out many settlements in one write; each is accepted or refused on its own."""

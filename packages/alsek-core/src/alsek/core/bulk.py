@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from alsek.exceptions import MessageAlreadyExistsError
 from alsek.storage.backends.redis.scripts import Code
-from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, NewMessage
+from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Held, NewMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from alsek.core.broker import Broker
     from alsek.storage.backends.redis.link import Call
@@ -33,6 +33,25 @@ def submit_many(broker: Broker, messages: Iterable[tuple[str, NewMessage]]) -> i
         some = ", ".join(taken[:5])
         raise MessageAlreadyExistsError(f"{len(taken)} of {count} messages exist already: {some}", uuids=taken)
     return count
+
+
+def renew_many(broker: Broker, leases: Sequence[Held], queues: Sequence[str]) -> list[Code]:
+    """Extend leases, a few calls to a partition in one write; see `Broker.renew`."""
+    groups: dict[int, list[int]] = {partition: [] for partition in range(broker.keys.partitions)}
+    for i, held in enumerate(leases):
+        groups[broker.keys.partition(held.uuid)].append(i)
+    calls: list[Call] = []
+    positions: list[list[int]] = []
+    for partition, members in groups.items():
+        for start in range(0, max(1, len(members)), MOST_IN_A_CALL):
+            chunk = members[start : start + MOST_IN_A_CALL]
+            calls.append(broker.verbs.renew(partition, queues, [leases[i] for i in chunk]))
+            positions.append(chunk)
+    codes = [Code.MISSING] * len(leases)
+    for chunk, reply in zip(positions, broker.redis.links.execute(calls), strict=True):
+        for i, code in zip(chunk, reply, strict=True):
+            codes[i] = Code(code)
+    return codes
 
 
 def _calls(

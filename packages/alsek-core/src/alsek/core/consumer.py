@@ -37,6 +37,9 @@ _LOOK_AROUND_S: Final = 20.0
 #: How long a message of a newer release is left for a newer worker, ms.
 _NEWER_DELAY_MS: Final = 5_000
 
+#: Upstream's pause after a look that found nothing; here only its ceiling counts.
+_USUAL_BACKOFF: Final = LinearBackoff(1_000, floor=1_000, ceiling=30_000, zero_override=False)
+
 Subset = Sequence[str] | Mapping[str, Sequence[str]] | None
 
 
@@ -73,7 +76,7 @@ class Consumer:
         self,
         broker: Broker,
         subset: Subset = None,
-        backoff: Backoff | None = LinearBackoff(1_000, floor=1_000, ceiling=30_000, zero_override=False),
+        backoff: Backoff | None = _USUAL_BACKOFF,
         *,
         worker_id: str | None = None,
         name: str = "0",
@@ -267,7 +270,7 @@ class Consumer:
 
 def _interests(subset: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Interest]:
     if isinstance(subset, str):
-        raise ValueError(f"subset has to be a list of queue names, not one text: [{subset!r}]")
+        raise ValidationError(f"subset has to be a list of queue names, not one text: [{subset!r}]")
     names = list(subset)
     if len(set(names)) != len(names):
         raise ValueError(f"a queue is named twice: {names}")

@@ -16,7 +16,7 @@ from alsek.storage.backends.redis.verbs import NewMessage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from alsek.core.task import Task
+    from alsek.core.generation import Generation
     from alsek.storage.serialization import Serializer
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -84,7 +84,7 @@ class Mould:
 
 
 def cast_many(
-    task: Task, calls: Iterable[Mapping[str, Any]], common: dict[str, Any], ttl: int | None
+    task: Generation, calls: Iterable[Mapping[str, Any]], common: dict[str, Any], ttl: int | None
 ) -> Iterator[tuple[Message, NewMessage]]:
     """Make messages for the calls of `Task.generate_many`, by a mould where only the arguments differ.
 

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | refused, LOADING, BUSY, too many clients | no | `BackendUnavailableError` | yes |
 | timeout, reset, end of stream | maybe | `BackendUnavailableError(ambiguous=True)` | yes: every verb can be repeated |
-| READONLY, MASTERDOWN, NOREPLICAS, MISCONF, CLUSTERDOWN, TRYAGAIN, UNBLOCKED | no | `BackendUnavailableError` | on a new connection |
+| READONLY, MASTERDOWN, NOREPLICAS, MISCONF, CLUSTERDOWN, … (`_NOT_NOW`) | no | `BackendUnavailableError` | reconnect |
 | NOSCRIPT | no | (the link loads the script) | yes |
 | OOM | no | `BackendFullError` | no: the caller decides |
 | NOAUTH, NOPERM, WRONGPASS | no | `BackendAuthenticationError` | no |

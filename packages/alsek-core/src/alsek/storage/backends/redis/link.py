@@ -172,7 +172,7 @@ class Link:
 
     def fileno(self) -> int:
         """Give the socket's descriptor, for a poll; connects when needed."""
-        sock = self._ready()._get_socket()  # the public face of redis-py has no other way to a descriptor
+        sock = self._ready()._get_socket()  # noqa: SLF001  the public face of redis-py has no other way to a descriptor
         if sock is None:
             raise BackendUnavailableError("Redis did not answer: the connection is closed")
         return int(sock.fileno())

@@ -1,0 +1,50 @@
+"""How quickly a child works, and so how many messages it may take ahead of need: time bounds it, not a count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from alsek_worker.attempt import Attempt
+
+#: Most messages taken ahead; 100 to 250 in a batch saturate the wire.
+_MOST_AHEAD: Final = 400
+
+#: No message is taken to run quicker than this, seconds: what is around it costs as much.
+_QUICKEST_S: Final = 20e-6
+
+#: Weight of the newest batch in the mean duration.
+_NEWEST: Final = 0.3
+
+
+class Pace:
+    """The mean duration of a message, and what follows from it.
+
+    Args:
+        slots: Messages that run at a time.
+        window_s: What is taken ahead is started within about this long, seconds.
+    """
+
+    def __init__(self, slots: int, window_s: float) -> None:
+        self._slots = slots
+        self._window_s = window_s
+        self._mean_s: float | None = None
+        #: How many messages may be taken ahead of need; 0 while nothing is known.
+        self.ahead = 0
+
+    def note(self, finished: Iterable[Attempt]) -> None:
+        """Learn from messages that ended."""
+        durations = [attempt.ended - attempt.started for attempt in finished if attempt.started]
+        if durations:
+            mean = sum(durations) / len(durations)
+            self._learn(mean if self._mean_s is None else self._mean_s + _NEWEST * (mean - self._mean_s))
+
+    def stumble(self, waited_s: float) -> None:
+        """Learn that what was taken ahead could not be started for so long."""
+        self._learn(max(self._mean_s or 0.0, waited_s))
+
+    def _learn(self, mean_s: float) -> None:
+        self._mean_s = mean_s
+        self.ahead = min(_MOST_AHEAD, int(self._slots * self._window_s / max(mean_s, _QUICKEST_S)))

@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -241,15 +243,21 @@ def test_nothing_outlives_a_killed_up(processes: Processes, free_url: str, tmp_p
 # -- the demo ------------------------------------------------------------------------------------------------------
 
 
-def test_the_demo_shows_everything_and_leaves_nothing(processes: Processes, tmp_path: Path) -> None:
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder for temporary files: what Python puts there has to fit into the address of a socket (108 characters)."""
+    with tempfile.TemporaryDirectory(prefix="alsek-test-") as folder:
+        yield Path(folder)
 
-    demo = processes.start(python(str(EXAMPLES / "demo" / "run.py")), env={"TMPDIR": str(temporary), "COLUMNS": "120"})
+
+def test_the_demo_shows_everything_and_leaves_nothing(processes: Processes, short_folder: Path) -> None:
+    demo = processes.start(
+        python(str(EXAMPLES / "demo" / "run.py")), env={"TMPDIR": str(short_folder), "COLUMNS": "120"}
+    )
 
     assert demo.wait(60) == 0, demo.log
     for sight in ("400/400", "well at attempt 3", "CALLBACKS!", "5,133", "SUCCEEDED"):
         assert sight in demo.log
     assert "Traceback" not in demo.log
     eventually(lambda: not demo.orphans(), what="nothing is left behind")
-    assert not list(temporary.iterdir())
+    assert not list(short_folder.iterdir())

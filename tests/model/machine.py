@@ -190,7 +190,9 @@ class QueueMachine(RuleBasedStateMachine):
             if result == "results:":
                 stored = StoredResult(f"results:{held.uuid}", b"\x01[]", 70_000)
             elif result == "kids":
-                stored = StoredResult(f"results:p:descendants:{held.uuid}", b"7", 70_000, "kids:p")
+                stored = StoredResult(
+                    f"results:p:descendants:{held.uuid}", b"7", 70_000 - 20_000 * (pick % 2), "kids:p"
+                )
             if callback == "new":
                 born = (queue, NewMessage(self._new_uuid(queue), **child))
             elif callback == "known":
@@ -207,7 +209,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.uuids)
     @rule(pick=picks, holder=whose, delay=delays, body=bodies)
     def retry(self, pick: int, holder: str, delay: int, body: bytes) -> None:
-        held = self._held(pick, holder, sound=True)
+        held = self._held(pick, holder)
         code = self._step("retry", held, delay, b"oops", body)
         event(f"retry: {code}")
         if held.token:
@@ -229,7 +231,7 @@ class QueueMachine(RuleBasedStateMachine):
         error=st.sampled_from([None, b"lost"]),
     )
     def release(self, who: list[tuple[int, str]], counts: bool, delay: int, error: bytes | None) -> None:
-        leases = self._distinct(who, sound=True)
+        leases = self._distinct(who)
         codes = self._step("release", leases, counts=counts, delay_ms=delay, error=error)
         for code in codes:
             event(f"release: {code}")
@@ -238,7 +240,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.uuids)
     @rule(pick=picks, holder=whose, priority=priorities, retries=st.integers(0, 2), error=st.sampled_from([b"", b"e"]))
     def update(self, pick: int, holder: str, priority: int, retries: int, error: bytes) -> None:
-        held = self._held(pick, holder, sound=True)
+        held = self._held(pick, holder)
         code = self._step("update", held, b"rewritten", priority, retries, error)
         event(f"update: {code}")
         self._repeated("update", held, b"rewritten", priority, retries, error)
@@ -415,28 +417,26 @@ class QueueMachine(RuleBasedStateMachine):
         self.home[uuid] = queue
         return uuid
 
-    def _pick(self, pick: int, state: str = "", *, sound: bool = False) -> str:
+    def _pick(self, pick: int, state: str = "") -> str:
         """A known uuid, one in the given state if there is any."""
-        known = [uuid for uuid in self.uuids if not (sound and uuid in self.spoilt)]
-        assume(known)
-        found = [uuid for uuid in known if state and self.model.partition.state(uuid) == state]
-        line = found or known
+        found = [uuid for uuid in self.uuids if state and self.model.partition.state(uuid) == state]
+        line = found or self.uuids
         return line[pick % len(line)]
 
-    def _distinct(self, who: list[tuple[int, str]], *, sound: bool = False) -> list[Held]:
+    def _distinct(self, who: list[tuple[int, str]]) -> list[Held]:
         """Leases for one call, each uuid once."""
-        return list({held.uuid: held for held in (self._held(*one, sound=sound) for one in who)}.values())
+        return list({held.uuid: held for held in (self._held(*one) for one in who)}.values())
 
-    def _held(self, pick: int, holder: str, *, sound: bool = False) -> Held:
+    def _held(self, pick: int, holder: str) -> Held:
         """A lease as `holder` would name it; there is one for its own holder, if anything can be claimed."""
         if holder == "own" and not any(queue.leases for queue in self.model.partition.queues.values()):
             self.claim(CONSUMERS[pick % len(CONSUMERS)], list(QUEUES), 3, (), False)
-        claimed = [uuid for uuid in self.uuids if uuid in self.tokens and not (sound and uuid in self.spoilt)]
+        claimed = [uuid for uuid in self.uuids if uuid in self.tokens]
         if holder == "former" and claimed:
             uuid = claimed[pick % len(claimed)]
             token = self.tokens[uuid][pick % len(self.tokens[uuid])]
         else:
-            uuid = self._pick(pick, "" if holder == "administrator" else "l", sound=sound)
+            uuid = self._pick(pick, "" if holder == "administrator" else "l")
             token = self.tokens.get(uuid, ["nobody.0-0"])[-1]
         fitting = {"administrator": "", "nobody": "nobody.0-0"}
         return Held(self.home[uuid], uuid, fitting.get(holder, token))

@@ -358,14 +358,15 @@ class QueueModel:
         self._tell(now, queue, new.uuid, record, "SUBMITTED")
 
     def _store(self, now: int, uuid: str, result: StoredResult) -> None:
-        """A result with its retention, and its place in the index of its progenitor; whoever waits is told."""
+        """A result with its retention, and its place in its progenitor's index, which stays as long as any of them."""
         kept, ends_at = self.partition.kept, now + result.ttl_ms
         kept[result.key] = Kept(f"{now}:{_text(result.text)}", ends_at)
         if result.kids_key:
             index = kept.setdefault(result.kids_key, Kept({}))
             assert isinstance(index.value, dict)
             index.value[uuid] = now
-            index.vanishes_at = ends_at
+            index.vanishes_at = max(index.vanishes_at or 0, ends_at)
+            self._publish(f"{self._tag}{result.kids_key}", uuid)
         self._publish(f"{self._tag}done:{uuid}", "S")
 
     def _place(self, now: int, queue: str, uuid: str, record: Record, delay_ms: int) -> None:

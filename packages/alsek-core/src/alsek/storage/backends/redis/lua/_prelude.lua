@@ -12,11 +12,22 @@ local function qkey(qi, which) return KEYS[2 + (qi - 1) * 5 + which] end
 
 local function qname(qi) return string.sub(KEYS[2 + (qi - 1) * 5], #tag + 3) end
 
+-- Look at every index first: what stands there instead of one stops the script now, before its first write.
+local function check_indexes()
+  for i = 2, #KEYS, 5 do
+    for which = READY, DEAD do redis.call('ZCARD', KEYS[i + which]) end
+    redis.call('LLEN', KEYS[i + WAKE])
+  end
+end
+
 -- Redis' own clock in ms; read once per script.
 local function clock()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+
+-- A number of a record; what cannot be read counts as absent: one corrupt field must not stop a script half-way.
+local function num(field) return tonumber(field or nil) or 0 end
 
 -- Wake one idle consumer; the list never holds more than one marker.
 local function wake(qi)
@@ -39,9 +50,9 @@ end
 -- Tell a tracked message's status: stored and published; with an expiry only when it has ended.
 local function tell(qi, task, id, kept_ms, payload, ended)
   if not kept_ms or payload == '' then return end
-  local stem = qname(qi) .. ':' .. task .. ':' .. id
-  if ended and kept_ms ~= '0' then
-    redis.call('SET', tag .. 'status:' .. stem, payload, 'PX', kept_ms)
+  local stem = qname(qi) .. ':' .. (task or '') .. ':' .. id
+  if ended and num(kept_ms) >= 1 then
+    redis.call('SET', tag .. 'status:' .. stem, payload, 'PX', string.format('%d', num(kept_ms)))
   else
     redis.call('SET', tag .. 'status:' .. stem, payload)
   end
@@ -75,11 +86,11 @@ local function bury(qi, rec, id, task, kept_ms, token, reason, details, letter, 
   redis.call('PUBLISH', tag .. 'done:' .. id, letter)
 end
 
--- Compare a caller's token with the record. Returns the fields {s, t, T, k, p, d, a}, or nil and the code to answer.
+-- Compare a caller's token with the record. Returns the fields {s, t, T, k, p, d, a, n}, or nil and the code to answer.
 -- An empty token is the administrator's: it may act on any message that has not ended. `repeated` names the states in
 -- which the same wish has been carried out before.
 local function guard(rec, token, repeated)
-  local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'p', 'd', 'a')
+  local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'p', 'd', 'a', 'n')
   if h.err then
     local letter, held_by = receipt_of(rec)
     if not letter then return nil, -1 end
@@ -98,6 +109,9 @@ local function guard(rec, token, repeated)
   if h[7] == 'revoked' then return nil, -3 end
   return nil, string.find(repeated, state, 1, true) and 2 or -2
 end
+
+-- A claim looks for counts and errors only where there is a fence: a record that gets them otherwise gets one, too.
+local function mark_as_changed(rec) redis.call('HSETNX', rec, 'f', '0') end
 
 -- Take a live id out of the index that its state names.
 local function unindex(qi, id, state)

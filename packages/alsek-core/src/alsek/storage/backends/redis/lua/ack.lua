@@ -13,6 +13,7 @@
 -- include: _prelude
 
 local receipt_ms, weight = ARGV[1], tonumber(ARGV[2])
+check_indexes()
 local now = clock()
 local codes, gone = {}, {}
 local stamp = ' ' .. string.format('%d', now) .. '  '
@@ -39,6 +40,18 @@ local function look(qi, id, token)
     batch[#batch + 1] = id
   end
   return rec, kept_ms
+end
+
+-- What else will be written is looked at first, too.
+do
+  local i = at
+  for _ = 1, tonumber(ARGV[5]) do i = i + 3 + tonumber(ARGV[i + 2]) end
+  while i <= #ARGV do
+    local parts = tonumber(ARGV[i + 3])
+    if parts % 2 == 1 and ARGV[i + 7] ~= '' then redis.call('ZCARD', tag .. ARGV[i + 7]) end
+    if parts >= 2 then redis.call('SCARD', tag .. 'queues') end
+    i = i + 4 + (parts % 2) * 4 + (parts >= 2 and 8 or 0)
+  end
 end
 
 -- Ended with nothing left behind: only the receipt.
@@ -70,7 +83,8 @@ while at <= #ARGV do
       if ARGV[result + 3] ~= '' then
         local kids = tag .. ARGV[result + 3]
         redis.call('ZADD', kids, now, id)
-        redis.call('PEXPIRE', kids, ARGV[result + 2])
+        if redis.call('PTTL', kids) < tonumber(ARGV[result + 2]) then redis.call('PEXPIRE', kids, ARGV[result + 2]) end
+        redis.call('PUBLISH', kids, id)
       end
       redis.call('PUBLISH', tag .. 'done:' .. id, 'S')
     end

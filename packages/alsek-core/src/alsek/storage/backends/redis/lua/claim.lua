@@ -45,7 +45,7 @@ if ARGV[8] == '1' then
       for id in string.gmatch(segment, ' (%S+)') do
         local h = redis.pcall('HMGET', tag .. 'm:' .. id, 's', 't', 'T', 'b', 'p', 'n', 'd', 'f', 'e')
         if not h.err and h[1] == 'l' and h[2] == token then
-          local past = {h[5] or '0', h[6] or '0', h[7], h[8], h[9] or ''}
+          local past = {num(h[5]), num(h[6]), num(h[7]), num(h[8]), h[9] or ''}
           hand_out(qi, id, h[3], h[4], table.concat(past, ' '))
         end
       end
@@ -58,11 +58,14 @@ if ARGV[8] == '1' then
 end
 
 local grace = tick(now, lease_ms, gap_ms)
-local taken, offsets = {}, {}
+local taken, offsets, unfiltered = {}, {}, {}
 local at = 16
 
 for qi = 1, queues do
   local ready_key, leases_key = qkey(qi, READY), qkey(qi, LEASES)
+  -- Nothing that is taken out below may find no place to go.
+  redis.call('ZCARD', leases_key)
+  redis.call('ZCARD', qkey(qi, DEAD))
 
   -- What is due becomes ready; it queues up by the time it fell due.
   local due = redis.call('ZRANGEBYSCORE', qkey(qi, DELAYED), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100)
@@ -70,7 +73,7 @@ for qi = 1, queues do
     local rec = tag .. 'm:' .. due[i]
     local h = redis.pcall('HMGET', rec, 's', 'p')
     if not h.err and h[1] == 'd' then
-      redis.call('ZADD', ready_key, (h[2] or 0) * weight + (due[i + 1] - EPOCH), due[i])
+      redis.call('ZADD', ready_key, num(h[2]) * weight + (due[i + 1] - EPOCH), due[i])
       redis.call('HSET', rec, 's', 'r')
     end
     redis.call('ZREM', qkey(qi, DELAYED), due[i])
@@ -82,16 +85,17 @@ for qi = 1, queues do
     for i = 1, #lapsed do
       local id = lapsed[i]
       local rec = tag .. 'm:' .. id
-      local h = redis.pcall('HMGET', rec, 's', 'p', 'd', 'T', 'k', 't')
-      redis.call('ZREM', leases_key, id)
+      local h = redis.pcall('HMGET', rec, 's', 'p', 'd', 'T', 'k')
       if not h.err and h[1] == 'l' then
-        if tonumber(h[3] or 0) >= max_deliveries then
-          bury(qi, rec, id, h[4], h[5], h[6] or '', 'crash_loop', ARGV[14], 'F', now, dlq_ms, receipt_ms, ARGV[12])
+        redis.call('HDEL', rec, 't') -- whatever its former holder says from now on is stale
+        if num(h[3]) >= max_deliveries then
+          bury(qi, rec, id, h[4], h[5], '', 'crash_loop', ARGV[14], 'F', now, dlq_ms, receipt_ms, ARGV[12])
         else
-          redis.call('ZADD', ready_key, (h[2] or 0) * weight + (now - EPOCH), id)
+          redis.call('ZADD', ready_key, num(h[2]) * weight + (now - EPOCH), id)
           redis.call('HSET', rec, 's', 'r')
         end
       end
+      redis.call('ZREM', leases_key, id)
     end
   end
 
@@ -116,27 +120,28 @@ for qi = 1, queues do
     if #window < 500 and got + #popped < want then offset = 0 end
   end
   offsets[qi] = offset
+  unfiltered[qi] = filters == 0
   at = at + 2 + filters
 
   local deadline, leased, n = string.format('%d', now + lease_ms), {}, 0
   for i = 1, #popped do
     local id = popped[i]
     local rec = tag .. 'm:' .. id
-    local h = redis.pcall('HMGET', rec, 'T', 'b', 'x', 'f', 'p', 'k')
+    local h = redis.pcall('HMGET', rec, 'T', 'b', 'x', 'f', 'p', 'k', 's')
     local task, body = h[1], h[2]
-    if h.err or not task or not body then
+    if h.err or not task or not body or h[7] ~= 'r' then
       -- no record, or none that can be read: its id must not stop the others (fsck names it)
-    elseif h[3] and tonumber(h[3]) <= now then
+    elseif h[3] and (tonumber(h[3]) or math.huge) <= now then
       bury(qi, rec, id, task, h[6], '', 'expired', ARGV[15], 'E', now, dlq_ms, receipt_ms, ARGV[13])
     else
       local deliveries, fence, past = '1', '1', ''
       if h[4] then
-        -- it was claimed before: only then can it have these
+        -- it was claimed or changed before: only then can it have these
         local f = redis.call('HMGET', rec, 'n', 'd', 'e')
-        deliveries, fence = (f[2] or 0) + 1, h[4] + 1
-        past = table.concat({h[5] or '0', f[1] or '0', deliveries, fence, f[3] or ''}, ' ')
+        deliveries, fence = num(f[2]) + 1, num(h[4]) + 1
+        past = table.concat({num(h[5]), num(f[1]), deliveries, fence, f[3] or ''}, ' ')
       elseif h[5] then
-        past = h[5] .. ' 0 1 1 '
+        past = num(h[5]) .. ' 0 1 1 '
       end
       redis.call('HSET', rec, 's', 'l', 't', token, 'd', deliveries, 'f', fence)
       leased[n + 1], leased[n + 2] = deadline, id
@@ -166,6 +171,7 @@ else
     local due = redis.call('ZRANGE', qkey(qi, DELAYED), 0, 0, 'WITHSCORES')[2]
     if due then soonest = math.min(soonest, tonumber(due)) end
     local lapse = redis.call('ZRANGE', qkey(qi, LEASES), 0, 0, 'WITHSCORES')[2]
+    if unfiltered[qi] and redis.call('ZCARD', qkey(qi, READY)) > 0 then soonest = now end
     if lapse then soonest = math.min(soonest, math.max(tonumber(lapse), grace)) end
   end
   if soonest < math.huge then reply[2] = math.max(0, soonest - now) end

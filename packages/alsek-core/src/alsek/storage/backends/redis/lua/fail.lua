@@ -7,6 +7,7 @@
 -- Returns  1 done,  2 repeated,  -1 no such message,  -2 lease lost,  -3 revoked
 -- include: _prelude
 
+check_indexes()
 local id = ARGV[1]
 local rec = tag .. 'm:' .. id
 local h, code = guard(rec, ARGV[2], 'xF')

@@ -11,6 +11,7 @@
 -- include: _prelude
 
 local weight, counts, delay = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3])
+check_indexes()
 local now = clock()
 local codes = {}
 
@@ -21,13 +22,13 @@ for i = 11, #ARGV, 3 do
   if h and h[1] ~= 'l' then h, code = nil, 2 end
   if h then
     unindex(qi, id, 'l')
-    if counts and tonumber(h[6] or 0) >= tonumber(ARGV[4]) then
+    if counts and num(h[6]) >= tonumber(ARGV[4]) then
       bury(qi, rec, id, h[3], h[4], h[2], ARGV[9], ARGV[10], 'F', now, tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8])
       code = 3
     else
       if ARGV[10] ~= '' then redis.call('HSET', rec, 'e', ARGV[10]) end
-      if not counts then redis.call('HINCRBY', rec, 'd', -1) end
-      redis.call('HSET', rec, 's', place(qi, id, tonumber(h[5] or 0), weight, now, delay))
+      if not counts then redis.call('HSET', rec, 'd', num(h[6]) - 1) end
+      redis.call('HSET', rec, 's', place(qi, id, num(h[5]), weight, now, delay))
       tell(qi, h[3], id, h[4], ARGV[7], false)
       code = 1
     end

@@ -6,6 +6,7 @@
 -- Returns  1 removed,  -1 no such message
 -- include: _prelude
 
+check_indexes()
 local id = ARGV[1]
 local rec = tag .. 'm:' .. id
 local ended = receipt_of(rec)

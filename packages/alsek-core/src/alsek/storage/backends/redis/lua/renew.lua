@@ -7,6 +7,7 @@
 -- include: _prelude
 
 local lease_ms = tonumber(ARGV[1])
+check_indexes()
 local now = clock()
 tick(now, lease_ms, tonumber(ARGV[2]))
 local codes, extended = {}, {}
@@ -14,6 +15,7 @@ local codes, extended = {}, {}
 for i = 3, #ARGV, 3 do
   local qi, id = tonumber(ARGV[i]), ARGV[i + 1]
   local h, code = guard(tag .. 'm:' .. id, ARGV[i + 2], '')
+  if h and h[1] ~= 'l' then h, code = nil, -2 end
   if h then
     local batch = extended[qi] or {}
     batch[#batch + 1] = now + lease_ms

@@ -8,6 +8,7 @@
 --          -2 ended otherwise
 -- include: _prelude
 
+check_indexes()
 local id = ARGV[1]
 local rec = tag .. 'm:' .. id
 local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'a')

@@ -9,9 +9,7 @@
 -- include: _prelude
 
 local weight, again, payload = tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3]
-redis.call('ZCARD', qkey(1, READY))
-redis.call('ZCARD', qkey(1, DELAYED))
-redis.call('LLEN', qkey(1, WAKE))
+check_indexes()
 redis.call('SADD', tag .. 'queues', qname(1))
 local now = clock()
 local ready_key = qkey(1, READY)

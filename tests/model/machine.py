@@ -287,7 +287,21 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(
         pick=picks,
         how=st.sampled_from(
-            ["gone", "wrong type", "no s", "no b", "no T", "bad p", "bad n", "bad d", "bad f", "bad x"]
+            [
+                "gone",
+                "wrong type",
+                "no s",
+                "no b",
+                "no T",
+                "no t",
+                "no d",
+                "no f",
+                "bad p",
+                "bad n",
+                "bad d",
+                "bad f",
+                "bad x",
+            ]
         ),
     )
     def spoil(self, pick: int, how: str) -> None:

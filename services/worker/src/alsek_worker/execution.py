@@ -188,7 +188,7 @@ class Execution:
         if log.isEnabledFor(logging.INFO):
             log.info("Successfully processed %s.", message.summary)
         settlement = Succeeded(message, stored, callback)
-        if recipe.alone:
+        if recipe.alone or message.linked_lock:
             if self._settle_alone(settlement):
                 self._tell(recipe, message, TaskStatus.SUCCEEDED)
                 self._hook(task.on_success, message, result)
@@ -248,7 +248,7 @@ class Execution:
             self._hook(task.on_failure, message, error)
             details = pack_error(message.exception_details)
             settlement = Failed(message, "failed", details, self._body(message))
-        if recipe.alone:
+        if recipe.alone or message.linked_lock:
             if self._settle_alone(settlement):
                 self._tell(recipe, message, TaskStatus.RETRYING if again else TaskStatus.FAILED)
         else:
@@ -285,6 +285,8 @@ class Execution:
                 continue
             if not code.accepted:
                 warn_refused(settlement, code)
+            elif not isinstance(settlement, Retried):
+                self._hook(settlement.message.release_lock, True, self._broker.backend)
             return code.accepted
 
     def _tell(self, recipe: Recipe, message: Message, status: TaskStatus) -> None:

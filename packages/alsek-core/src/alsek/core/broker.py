@@ -83,8 +83,6 @@ class Broker:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(backend={self.backend!r}, dlq_ttl={self.dlq_ttl})"
 
-    # -- for those who submit ------------------------------------------------------------------------------------
-
     def exists(self, message: Message) -> bool:
         """Tell whether a message is waiting or running."""
         return self._state(message.uuid) in ("r", "d", "l")
@@ -149,9 +147,8 @@ class Broker:
         """Delete a message wherever it is; a missing one is fine."""
         log.info("Removing %s...", message.summary)
         self._execute([self.verbs.remove(self.keys.partition(message.uuid), message.queue, message.uuid)])
+        message.release_lock(not_linked_ok=True, target_backend=self.backend)
         log.info("Removed %s.", message.summary)
-
-    # -- for those who hold a lease ------------------------------------------------------------------------------
 
     def ack(
         self, message: Message, *, result: StoredResult | None = None, callback: tuple[str, NewMessage] | None = None
@@ -168,6 +165,7 @@ class Broker:
             return
         log.info("Removing %s...", message.summary)
         self._settle_one(Succeeded(message, result, callback))
+        message.release_lock(not_linked_ok=True, target_backend=self.backend)
         log.info("Removed %s.", message.summary)
 
     def retry(self, message: Message, *, delay_ms: int | None = None) -> None:
@@ -198,6 +196,7 @@ class Broker:
         (code,) = self.settle([settlement])
         if code in (Code.STALE, Code.REVOKED) and message.lease is not None:
             raise LeaseLostError(f"{message.summary} is no longer ours: {code.name.lower()}")
+        message.release_lock(not_linked_ok=True, target_backend=self.backend)
         log.info("Failed %s.", message.summary)
 
     def release(self, message: Message, *, counts: bool = False, delay_ms: int = 0) -> Code:
@@ -220,8 +219,6 @@ class Broker:
         """Carry out many settlements in one write; each is accepted or refused on its own."""
         made = self.plan(settlements)
         return made.codes(self._execute(made.calls))
-
-    # -- dead letters, reading and writing back ------------------------------------------------------------------
 
     def in_dlq(self, message: Message) -> bool:
         """Tell whether a message is among the dead letters."""
@@ -270,8 +267,6 @@ class Broker:
             error,
         )
         self._require(message, Code(self._execute([call])[0]))
-
-    # -- for the layers around -----------------------------------------------------------------------------------
 
     @property
     def redis(self) -> RedisBackend:

@@ -168,6 +168,17 @@ class TriggerTask(Task):
         super().__init__(function, broker, **settings)
         self.trigger = trigger
 
+    def generate(self, *_args: Any, **_kwargs: Any) -> Message:
+        """Schedule the task; needs the scheduler.
+
+        Raises:
+            SchedulingError: The scheduler (distribution `alsek-scheduler`) is not installed here.
+        """
+        raise SchedulingError(
+            f"task {self.name} is fired by a trigger: that takes the scheduler, which is not installed here "
+            "(distribution alsek-scheduler)"
+        )
+
 
 def task(
     broker: Broker,

@@ -18,6 +18,9 @@ from alsek.defaults import (
     MAX_MESSAGE_BYTES,
 )
 from alsek.exceptions import (
+    CrashLoopError,
+    ExpiredError,
+    RevokedError,
     LeaseLostError,
     MessageAlreadyExistsError,
     MessageDoesNotExistsError,
@@ -294,11 +297,9 @@ class Broker:
                     self.keys,
                     policy,
                     statuses,
-                    crash_error=death_note(
-                        "alsek.exceptions.CrashLoopError", "its workers kept dying while they ran it"
-                    ),
-                    expiry_error=death_note("alsek.exceptions.ExpiredError", "nobody ran it before its ttl was over"),
-                    revocation_error=death_note("alsek.exceptions.RevokedError", "Task Revoked"),
+                    crash_error=death_note(CrashLoopError("its workers kept dying while they ran it")),
+                    expiry_error=death_note(ExpiredError("nobody ran it before its ttl was over")),
+                    revocation_error=death_note(RevokedError("Task Revoked")),
                 ),
             )
         return self._verbs[1]

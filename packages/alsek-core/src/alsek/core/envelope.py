@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from alsek.core import record
+from alsek.core.failure import get_exception_name
 from alsek.core.message import Lease, Message
 from alsek.types import ExceptionDetails
 
 if TYPE_CHECKING:
+    from alsek.exceptions import AlsekError
     from alsek.storage.backends.redis.verbs import Claimed
     from alsek.storage.serialization import Serializer
 
@@ -77,6 +79,6 @@ def open_error(packed: bytes) -> ExceptionDetails | None:
         return ExceptionDetails("unknown", packed.decode(errors="replace"))
 
 
-def death_note(name: str, text: str) -> bytes:
-    """Pack the details of a death that no exception caused."""
-    return pack_error(ExceptionDetails(name, text, None))
+def death_note(error: AlsekError) -> bytes:
+    """Pack the details of a death that no exception of the task caused."""
+    return pack_error(ExceptionDetails(get_exception_name(error), str(error), None))

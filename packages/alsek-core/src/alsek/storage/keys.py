@@ -26,9 +26,6 @@ from __future__ import annotations
 from typing import Final
 from zlib import crc32
 
-#: Keys of one queue that every verb takes, in this order, behind the tag.
-QUEUE_KEYS: Final = ("r:", "d:", "l:", "x:", "w:")
-
 #: 2020-01-01 in ms: subtracted from ready times so that 41 bits last until 2089.
 EPOCH_MS: Final = 1_577_836_800_000
 

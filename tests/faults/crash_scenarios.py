@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alsek.core.broker import Broker
 from alsek.core.consumer import Consumer
@@ -22,6 +22,8 @@ from harness.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+T = TypeVar("T")
 
 QUEUE = "q"
 #: Token under which the leased messages of `fill` are held: the first claim of that consumer.
@@ -97,18 +99,20 @@ def settle_and_claim(url: str, journal: str) -> None:
         Retried(again, 5_000, ERROR),
         Failed(failed, "failed", ERROR),
     ]
-    _exchange(url, journal, settlements)
+    with _calling(journal, "submit", "c1"):
+        _exchange(url, journal, settlements)
 
 
 def renew(url: str, journal: str) -> None:
+    broker = broker_at(url)
     with _calling(journal, "renew", "l1", TOKEN):
-        broker_at(url).renew([Held(QUEUE, uuid, TOKEN) for uuid in LEASED], [QUEUE])
+        _until_answered(lambda: broker.renew([Held(QUEUE, uuid, TOKEN) for uuid in LEASED], [QUEUE]))
 
 
 def ack(url: str, journal: str) -> None:
     broker = broker_at(url)
     child = NewMessage("c1", "work", broker.pack(message("c1")))
-    with _calling(journal, "ack", "l1", TOKEN):
+    with _calling(journal, "submit", "c1"), _calling(journal, "ack", "l1", TOKEN):
         broker.ack(leased("l1"), result=StoredResult("results:l1", '"r"', 60_000), callback=(QUEUE, child))
 
 
@@ -173,18 +177,21 @@ def _exchange(url: str, journal: str, settlements: list[Any]) -> None:
     consumer = Consumer(broker_at(url), [QUEUE], worker_id="claimer", name="0")
     for settlement in settlements:
         notes.call(_verb(settlement), settlement.message.uuid, TOKEN)
-    for _ in range(3):
-        try:
-            exchange = consumer.exchange(settlements, 2)
-            break
-        except BackendUnavailableError:
-            continue
+    exchange = _until_answered(lambda: consumer.exchange(settlements, 2))
     assert all(code.accepted for code in exchange.codes), exchange.codes
     for settlement in settlements:
         notes.ok(_verb(settlement), settlement.message.uuid, TOKEN)
     for one in exchange.messages:
         assert one.lease is not None
         notes.ok("claim", one.uuid, one.lease.token)
+
+
+def _until_answered(ask: Callable[[], T]) -> T:
+    """What asks without patience of its own is asked again, as its callers do."""
+    for _ in range(3):
+        with suppress(BackendUnavailableError):
+            return ask()
+    return ask()
 
 
 def _verb(settlement: Any) -> str:

@@ -12,6 +12,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, Protocol
@@ -101,7 +102,8 @@ def main(post: Post, ledger: Ledger, line: Connection) -> None:
     finally:
         # Not an ordinary exit: a thread that cannot be interrupted would be waited for.
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with suppress(OSError, ValueError):
+                stream.flush()
         os._exit(code)
 
 

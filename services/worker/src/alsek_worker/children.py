@@ -47,7 +47,10 @@ class StartMethod:
         if backend == "standard":
             package = multiprocessing
         elif backend == "torch":
-            package = importlib.import_module("torch.multiprocessing")
+            try:
+                package = importlib.import_module("torch.multiprocessing")
+            except ModuleNotFoundError as error:
+                raise ImportError(f"{BACKEND_ENV_VAR} is 'torch', and torch is not installed") from error
         else:
             raise ImportError(f"{BACKEND_ENV_VAR} is {backend!r}; it can be 'standard' or 'torch'")
         methods = multiprocessing.get_all_start_methods()

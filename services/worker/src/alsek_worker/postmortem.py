@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from alsek.core.envelope import death_note
 from alsek.core.message import Lease, Message
 from alsek.core.settlement import Released, Settlement
-from alsek.exceptions import BackendUnavailableError
+from alsek.exceptions import BackendUnavailableError, CrashLoopError
 from alsek.logging import get_logger
 from alsek.storage.backends.redis.scripts import Code
+from alsek_worker.claims import unwritten
 from alsek_worker.execution import Execution
 
 if TYPE_CHECKING:
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek.core.task import Task
     from alsek_worker.ledger import Entry
+    from alsek_worker.settings import Settings
 
 log = get_logger(__name__)
 
-#: Stands in the details of a message that ended its process.
-CRASH = "alsek.exceptions.CrashLoopError"
 
 #: Longest pause between attempts while Redis is away, seconds.
 LONGEST_PAUSE_S = 1.0
@@ -51,26 +51,25 @@ class Postmortem:
         self._patience_s = patience_ms / 1000
         self._cases: list[threading.Thread] = []
 
-    def release(self, entries: Sequence[Entry], queues: Sequence[str], crash: str = "") -> None:
-        """Give messages back.
+    def release(self, entries: Sequence[Entry], child: Settings, crash: str = "") -> None:
+        """Give a dead child's messages back.
 
         Args:
-            entries: From the child's ledger.
-            queues: Of the child, which its ledger names by index.
-            crash: What happened to the child, if what it ran may be the cause: running messages are then
+            entries: From its ledger; what it claimed and did not write there is found besides.
+            child: Its settings.
+            crash: What happened to it, if what it ran may be the cause: running messages are then
                 charged a delivery, and end as dead letters when that was the last one.
         """
-        if not entries:
-            return
         settlements: list[Settlement] = []
         for entry in entries:
-            message = _reference(entry, queues)
+            message = _reference(entry, child.queues)
             if crash and entry.running:
                 note = death_note(CRASH, f"Its worker process {crash} while it ran.")
                 settlements.append(Released(message, counts=True, error=note))
             else:
                 settlements.append(Released(message))
-        self._open(lambda: self._release(settlements, crash))
+        known = {entry.uuid for entry in entries}
+        self._open(lambda: self._release(settlements, child.consumer_id, known, crash))
 
     def time_out(self, entry: Entry) -> None:
         """Settle a message that ran into its time limit, as a failure of its task: retried, or failed."""
@@ -106,8 +105,12 @@ class Postmortem:
             time.sleep(pause * (0.5 + random() / 2))  # noqa: S311  (jitter, not a secret)
             pause = min(LONGEST_PAUSE_S, pause * 2)
 
-    def _release(self, settlements: Sequence[Settlement], crash: str) -> None:
-        codes = self._broker.settle(settlements)
+    def _release(self, settlements: list[Settlement], consumer_id: str, known: set[str], crash: str) -> None:
+        self._give_back(settlements, crash)
+        self._give_back([Released(message) for message in unwritten(self._broker, consumer_id, known)], crash)
+
+    def _give_back(self, settlements: Sequence[Settlement], crash: str) -> None:
+        codes = self._broker.settle(settlements) if settlements else []
         for settlement, code in zip(settlements, codes, strict=True):
             message = settlement.message
             if code == Code.DEAD:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import socket
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -11,36 +11,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: SIGHUP is a terminal that was closed: no reason to drop work.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Bell:
     """Wakes whoever waits on its descriptor; may be rung from any thread and from a signal handler."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
+        self._ear, self._clapper = socket.socketpair()
+        self._ear.setblocking(False)
+        self._clapper.setblocking(False)
 
     def ring(self) -> None:
         """Make the descriptor readable."""
-        with suppress(BlockingIOError, OSError):  # it rings already, or nobody listens any more
-            os.write(self._write, b"!")
+        with suppress(OSError):  # it rings already
+            self._clapper.send(b"!")
 
     def hush(self) -> None:
         """Forget past rings."""
         with suppress(BlockingIOError):
-            while os.read(self._read, 4096):
+            while self._ear.recv(4096):
                 pass
 
     def fileno(self) -> int:
         """The descriptor to wait on."""
-        return self._read
-
-    def close(self) -> None:
-        """Let go of the descriptors."""
-        os.close(self._read)
-        os.close(self._write)
+        return self._ear.fileno()
 
 
 class StopSignal:
@@ -71,11 +67,18 @@ class StopSignal:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Count SIGTERM and SIGINT meanwhile; outside the main thread there is nothing to count."""
+        """Count stop signals meanwhile, but for those that `nohup` and the like have switched off.
+
+        Outside the main thread there is nothing to count.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before: dict[signal.Signals, Any] = {number: signal.signal(number, self._count) for number in STOP_SIGNALS}
+        before: dict[signal.Signals, Any] = {
+            number: signal.signal(number, self._count)
+            for number in STOP_SIGNALS
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
         try:
             yield
         finally:

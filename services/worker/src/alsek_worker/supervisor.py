@@ -179,7 +179,7 @@ class Supervisor:
             crash = child.killed_because
         if held or not (child.leaving or self._phase):
             log.warning("child.died", pid=child.pid, how=child.killed_because or child.death(), held=len(held))
-        self._postmortem.release(held, child.settings.queues, crash)
+        self._postmortem.release(held, child.settings, crash)
         self._watch.forget(child)
         self._staff_of(child).left(child, now_ms(), busy=any(entry.running for entry in held))
         child.close()

@@ -42,7 +42,7 @@ class EngineAccess:
     def subscriber(self) -> Subscriber:
         """The pub/sub connection that all who wait in this process share."""
         if self._subscriber is None:
-            self._subscriber = Subscriber(self._new_pubsub_connection)
+            self._subscriber = Subscriber(self.new_connection)
         return self._subscriber
 
     @property
@@ -83,12 +83,6 @@ class EngineAccess:
             if colon:
                 facts[name] = value
         return facts
-
-    def _new_pubsub_connection(self) -> Connection:
-        connection = self.new_connection()
-        # In RESP 3 redis-py hands pushes to a callback of its own instead of to who reads.
-        connection.protocol = 2
-        return connection
 
     def _ask(self, *command: str) -> Any:
         return self.links.command(*command)

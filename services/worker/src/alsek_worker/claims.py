@@ -1,0 +1,43 @@
+"""What a child claimed and did not live to write down.
+
+Between the moment at which Redis carries out a claim and the moment at which the child
+notes it in its ledger, a SIGKILL leaves messages that nobody knows of until their leases
+lapse. The claim leaves a receipt, though, so that a lost reply can be asked for again: it
+is read here once the child is dead.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from alsek.core.broker import Broker
+    from alsek.core.message import Message
+
+
+def unwritten(broker: Broker, consumer_id: str, known: Collection[str]) -> list[Message]:
+    """Give the messages of a consumer's last claims that it still holds, but for those that are known.
+
+    Args:
+        broker: Whose messages.
+        consumer_id: Of the dead child.
+        known: Uuids in its ledger.
+
+    Raises:
+        BackendUnavailableError: Redis did not answer.
+    """
+    lost: list[Message] = []
+    for partition in range(broker.keys.partitions):
+        receipt = broker.redis.links.command("GET", f"{broker.keys.tag(partition)}c:{consumer_id}")
+        if not receipt:
+            continue
+        # "<token> <queue number> <uuid> <uuid>…", one line for each queue.
+        token, _, claimed = receipt.decode().partition(" ")
+        uuids = [uuid for line in claimed.split("\n") for uuid in line.split(" ")[1:]]
+        for uuid in uuids:
+            message = None if uuid in known else broker.find(uuid)
+            if message is not None and message.lease is not None and message.lease.token == token:
+                lost.append(message)
+    return lost

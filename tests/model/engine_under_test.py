@@ -9,24 +9,21 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from alsek.storage.backends.redis.link import Call, Link
+from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.scripts import Script
 from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Verbs
-from alsek.storage.keys import Keys
 from model.redis_dump import Dump, TimeMachine, redis_dump
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from alsek.storage.backends.redis.link import Call
     from harness.server import Server
 
 #: The texts that both sides are given.
 STATUSES = {
-    name: name.lower().encode() for name in ("SUBMITTED", "RUNNING", "RETRYING", "FAILED", "EXPIRED", "SUCCEEDED")
+    name: f'{{"status": "{name}", "details": null}}'.encode()
+    for name in ("SUBMITTED", "RUNNING", "RETRYING", "FAILED", "EXPIRED", "SUCCEEDED")
 }
 CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR = b"crashed", b"expired", b"revoked"
 
@@ -40,13 +37,12 @@ class EngineUnderTest:
     """
 
     def __init__(self, server: Server, scripts: Mapping[str, Script] | None = None) -> None:
-        self.keys = Keys("model")
+        self.backend = RedisBackend(server.url, namespace="model")
+        self.keys = self.backend.keys
         self.tag = self.keys.tag(0)
         self.client = server.client()
         self.machine = TimeMachine(self.client, self.tag)
-        self._link = Link(
-            lambda: redis.Connection(host="127.0.0.1", port=server.port, socket_timeout=10, retry=Retry(NoBackoff(), 0))
-        )
+        self._link = self.backend.new_link()
         self._scripts = scripts or {}
         self._listener = server.client().pubsub()
         self._listener.psubscribe("*")
@@ -117,8 +113,8 @@ class EngineUnderTest:
     def update(self, held: Held, body: bytes, priority: int, retries: int, error: bytes) -> int:
         return self._run(self._verbs.update(0, held, body, priority, retries, error))
 
-    def replay(self, queue: str, uuid: str) -> int:
-        return self._run(self._verbs.replay(0, queue, uuid))
+    def replay(self, queue: str, uuid: str, *, again: bool = False) -> int:
+        return self._run(self._verbs.replay(0, queue, uuid), again=again)
 
     def _run(self, call: Call, *, again: bool = False) -> Any:
         if again:

@@ -299,14 +299,19 @@ class QueueModel:
             record.error = _text(error)
         return int(Code.DONE)
 
-    def replay(self, now: int, queue: str, uuid: str) -> int:
-        """Give a dead letter a new life: ready, its counts at zero, without an expiry; the fence goes on."""
+    def replay(self, now: int, queue: str, uuid: str, *, again: bool = False) -> int:
+        """Give a dead letter a new life: ready, its counts at zero, without an expiry; the fence goes on.
+
+        To the repeat of an unanswered call, whatever lives or has ended since was replayed by the first.
+        """
         self.partition.forget(now)
         record = self.partition.record(uuid)
+        if self.partition.receipt(uuid) is not None and again:
+            return int(Code.REPEATED)
         if record is None or record.state is None or record.body is None:
             return int(Code.MISSING)
         if record.state != "x":
-            return int(Code.STALE)
+            return int(Code.REPEATED if again else Code.STALE)
         self._unindex(queue, uuid, record)
         record.retries = record.deliveries = 0
         record.reason = record.ended_at = record.expires_at = None

@@ -5,7 +5,7 @@ Each test puts a key of the wrong type in a verb's way, runs the verb, clears th
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,15 +20,15 @@ from model.engine_under_test import scripts_under_test
 from model.redis_dump import TimeMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
 
     from redis import Redis
 
     from alsek.storage.backends.redis.link import Call
+    from alsek.storage.backends.redis.scripts import Script
     from harness.server import Server
 
 TAG = "{alsek:0}:"
-SCRIPTS = scripts_under_test()
 #: Every key that a verb writes to, by what it is.
 OBSTACLES = (
     "r:q",
@@ -53,8 +53,9 @@ class World:
     7 is dead.
     """
 
-    def __init__(self, broker: Broker, client: Redis) -> None:
+    def __init__(self, broker: Broker, client: Redis, scripts: Mapping[str, Script]) -> None:
         self.broker = broker
+        self._scripts = scripts
         broker.max_deliveries = 1
         self._submit("1", "2")
         self._run(broker.verbs.claim(0, [Interest("q")], "w.0-1", "w.0", 2))
@@ -95,7 +96,7 @@ class World:
             self.broker.submit(Message("add", queue="q", uuid=uuid, delay=(delay or {}).get(uuid, 0)))
 
     def _run(self, call: Call) -> Any:
-        call = call._replace(script=SCRIPTS.get(call.script.name, call.script))
+        call = call._replace(script=self._scripts.get(call.script.name, call.script))
         return self.broker.redis.links.execute([call])[0]
 
 
@@ -105,43 +106,43 @@ VERBS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def client(model_server: Server) -> Iterator[Redis]:
-    client = model_server.client()
-    yield client
-    client.close()
-
-
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_that_is_stopped_half_way_loses_nothing(verb: str, model_server: Server, client: Redis) -> None:
+def test_a_verb_that_is_stopped_half_way_loses_nothing(verb: str, model_server: Server) -> None:
+    assert lost_half_way(model_server, verb, scripts_under_test()) == {}
+
+
+def test_a_full_server_refuses_new_messages_and_lets_the_others_drain(model_server: Server) -> None:
+    assert refused_by_a_full_server(model_server, scripts_under_test()) == {"submit", "replay"}
+
+
+def lost_half_way(server: Server, verb: str, scripts: Mapping[str, Script]) -> dict[str, list[str]]:
+    """What the audit finds after a verb ran into each obstacle, by obstacle."""
     lost = {}
-    for obstacle in OBSTACLES:
-        client.flushall()
-        world = World(Broker(RedisBackend(model_server.url)), client)
-        _put_in_the_way(client, TAG + obstacle)
-
-        with contextlib.suppress(BackendDataError):
-            world.run(verb)
-
-        _clear_the_way(client, TAG + obstacle)
-        findings = audit(world.broker.redis).findings
-        lost[obstacle] = [f"{finding.uuid}: {finding.kind}" for finding in findings]
-    assert not any(lost.values()), {obstacle: found for obstacle, found in lost.items() if found}
-
-
-def test_a_full_server_refuses_new_messages_and_lets_the_others_drain(model_server: Server, client: Redis) -> None:
-    refused = set()
-    for verb in VERBS:
-        client.flushall()
-        world = World(Broker(RedisBackend(model_server.url)), client)
-
-        with model_server.configured({"maxmemory": 1}):
-            try:
+    with closing(server.client()) as client:
+        for obstacle in OBSTACLES:
+            client.flushall()
+            world = World(Broker(RedisBackend(server.url)), client, scripts)
+            _put_in_the_way(client, TAG + obstacle)
+            with suppress(BackendDataError):
                 world.run(verb)
-            except BackendFullError:
-                refused.add(verb)
+            _clear_the_way(client, TAG + obstacle)
+            if findings := audit(world.broker.redis).findings:
+                lost[obstacle] = [f"{finding.uuid}: {finding.kind}" for finding in findings]
+    return lost
 
-    assert refused == {"submit", "replay"}
+
+def refused_by_a_full_server(server: Server, scripts: Mapping[str, Script]) -> set[str]:
+    refused = set()
+    with closing(server.client()) as client:
+        for verb in VERBS:
+            client.flushall()
+            world = World(Broker(RedisBackend(server.url)), client, scripts)
+            with server.configured({"maxmemory": 1}):
+                try:
+                    world.run(verb)
+                except BackendFullError:
+                    refused.add(verb)
+    return refused
 
 
 def _put_in_the_way(client: Redis, key: str) -> None:

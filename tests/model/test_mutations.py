@@ -13,7 +13,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from harness.seeds import chaos_seed
 from model.engine_under_test import EngineUnderTest, load_scripts
-from model.machine import QueueMachine, machine_settings
+from model.machine import beside, machine_settings
+from model.test_half_way import VERBS, lost_half_way, refused_by_a_full_server
 
 if TYPE_CHECKING:
     from harness.server import Server
@@ -49,8 +50,9 @@ BUGS: dict[str, tuple[str, str, str]] = {
     "an expired message runs": ("claim", "<= now then\n      bury(", "<= 0 then\n      bury("),
     "the fence stands still": ("claim", "'f', fence)", "'f', 1)"),
     "a lapsed lease forgets the priority": ("claim", " * weight + (now - EPOCH), id)", " * 0 + (now - EPOCH), id)"),
-    "a last status that stays for ever": ("_prelude", "if ended and kept_ms ~= '0' then", "if false then"),
-    "a retry that is not counted": ("retry", "redis.call('HINCRBY', rec, 'n', 1)", ""),
+    "a last status that stays for ever": ("_prelude", "if ended and num(kept_ms) >= 1 then", "if false then"),
+    "a retry that is not counted": ("retry", "num(h[8]) + 1", "num(h[8])"),
+    "a retry before the first claim is forgotten": ("_prelude", "redis.call('HSETNX', rec, 'f', '0')", ""),
     "a retry at once instead of later": ("retry", "tonumber(ARGV[3])), 'e'", "0), 'e'"),
     "a replay keeps the deliveries": ("replay", ", 'd', '0'", ""),
     "a worker does not hear of a revocation": ("revoke", "redis.call('PUBLISH', ARGV[7] .. worker", "tostring(worker"),
@@ -65,7 +67,7 @@ def hunt(server: Server, mutations: list[tuple[str, str, str]]) -> BaseException
     """Play until something differs; give what was found."""
     scripts = load_scripts(mutations)
     engine = EngineUnderTest(server, scripts)
-    machine = seed(chaos_seed())(type("Hunter", (QueueMachine,), {"engine": engine}))
+    machine = seed(chaos_seed())(beside(engine))
     try:
         run_state_machine_as_test(machine, settings=machine_settings(EXAMPLES, STEPS, shrink=False))
     except Exception as found:
@@ -90,3 +92,19 @@ def test_a_planted_bug_is_found(bug: str, model_server: Server) -> None:
     found = hunt(model_server, [BUGS[bug]])
 
     assert found is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["ack", "claim", "fail", "release", "remove", "renew", "retry", "revoke", "update"])
+def test_a_verb_that_a_full_server_refuses_is_found(verb: str, model_server: Server) -> None:
+    scripts = load_scripts([(verb, "#!lua flags=allow-oom", "#!lua")])
+
+    assert verb in refused_by_a_full_server(model_server, scripts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["ack", "fail", "release", "remove", "retry", "revoke"])
+def test_a_verb_that_does_not_look_first_is_found(verb: str, model_server: Server) -> None:
+    scripts = load_scripts([(verb, "check_indexes()", "")])
+
+    assert any(lost_half_way(model_server, name, scripts) for name in VERBS if name.startswith(verb))

@@ -22,10 +22,22 @@ class Attempt:
         ended: Monotonic seconds.
         deadline: Monotonic seconds at which its timeout is over.
         interruption: The class of exception that was asked to end it, if any.
+        mourned: Whether the hooks of its revocation were called.
         settlement: What is to become of it, once that is known; `None` when there is nothing (left) to settle.
     """
 
-    __slots__ = ("_ticket", "deadline", "ended", "interruption", "message", "recipe", "settlement", "slot", "started")
+    __slots__ = (
+        "_ticket",
+        "deadline",
+        "ended",
+        "interruption",
+        "message",
+        "mourned",
+        "recipe",
+        "settlement",
+        "slot",
+        "started",
+    )
 
     def __init__(self, message: Message, recipe: Recipe | None, slot: int) -> None:
         self.message = message
@@ -35,6 +47,7 @@ class Attempt:
         self.ended = 0.0
         self.deadline = math.inf
         self.interruption: type[BaseException] | None = None
+        self.mourned = False
         self.settlement: Settlement | None = None
         self._ticket = [None]
 

@@ -97,13 +97,10 @@ class Execution:
                 result = recipe.task.function(*message.args, **message.kwargs)
             else:
                 result = recipe.call(message)
-            if recipe.post_op is not None:
+            if recipe.post_op is not None and attempt.interruption is not RevokedError:
                 message.exception_details = None
                 recipe.post_op(message, result)
-            if attempt.win():
-                self._succeed(attempt, recipe, result)
-            elif attempt.interruption is RevokedError:
-                self._hook(recipe.task.on_revocation, message, None, result)
+            self._end_well(attempt, recipe, result)
         except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit included)
             self._end_badly(attempt, recipe, error)
         finally:
@@ -126,14 +123,11 @@ class Execution:
                 result = recipe.call(message)
                 if inspect.isawaitable(result):
                     result = await result
-            if recipe.post_op is not None:
+            if recipe.post_op is not None and attempt.interruption is not RevokedError:
                 message.exception_details = None
                 if inspect.isawaitable(made := recipe.post_op(message, result)):
                     await made
-            if attempt.win():
-                self._succeed(attempt, recipe, result)
-            elif attempt.interruption is RevokedError:
-                self._hook(recipe.task.on_revocation, message, None, result)
+            self._end_well(attempt, recipe, result)
         except BaseException as error:  # noqa: BLE001  (as above; CancelledError is how we interrupt)
             if attempt.interruption is not None:
                 error = attempt.interruption(_reason(attempt)).with_traceback(error.__traceback__)
@@ -161,7 +155,7 @@ class Execution:
         """Run the hooks of a message that was revoked while a child ran it that is dead now."""
         recipe = self.recipe(message)
         if recipe is not None:
-            self._hooks_of_revocation(recipe.task, message)
+            self._hooks_of_revocation(recipe.task, message, RevokedError("Task Revoked"), None)
 
     def _received(self, message: Message, recipe: Recipe) -> None:
         if log.isEnabledFor(logging.INFO):
@@ -210,11 +204,24 @@ class Execution:
         self._broker.ensure(child, kept_status_ms=kept)
         return None
 
+    def _end_well(self, attempt: Attempt, recipe: Recipe, result: Any) -> None:
+        if attempt.interruption is RevokedError:
+            # It swallowed the interruption, or had returned when that came: nobody wants the result any more.
+            self._end_revoked(attempt, recipe, None, result)
+        elif attempt.win():
+            self._succeed(attempt, recipe, result)
+
+    def _end_revoked(self, attempt: Attempt, recipe: Recipe, error: BaseException | None, result: Any) -> None:
+        attempt.win()
+        # Once: a thread may be interrupted while these hooks run already.
+        if not attempt.mourned:
+            attempt.mourned = True
+            self._hooks_of_revocation(recipe.task, attempt.message, error, result)
+
     def _end_badly(self, attempt: Attempt, recipe: Recipe, error: BaseException) -> None:
         message, interruption = attempt.message, attempt.interruption
         if interruption is RevokedError:
-            attempt.win()
-            self._hooks_of_revocation(recipe.task, message)
+            self._end_revoked(attempt, recipe, RevokedError("Task Revoked"), None)
         elif interruption is LeaseLostError:
             attempt.win()
             log.warning("%s was interrupted: its lease is lost, another worker may have it.", message.summary)
@@ -293,12 +300,12 @@ class Execution:
         if recipe.kept_status_ms is None:
             self._hook(recipe.task.update_status, message, status)
 
-    def _hooks_of_revocation(self, task: Task, message: Message) -> None:
-        error = RevokedError("Task Revoked")
+    def _hooks_of_revocation(self, task: Task, message: Message, error: BaseException | None, result: Any) -> None:
         log.info("Evicting '%s' due to task revocation...", message.summary)
-        message.exception_details = parse_exception(error)
-        self._hook(task.on_revocation, message, error, None)
-        self._hook(task.on_failure, message, error)
+        cause = error or RevokedError("Task Revoked")
+        message.exception_details = parse_exception(cause)
+        self._hook(task.on_revocation, message, error, result)
+        self._hook(task.on_failure, message, cause)
 
     @staticmethod
     def _hook(hook: Callable[..., Any], *args: Any) -> None:

@@ -93,7 +93,7 @@ def run(launch: Launch) -> None:
             settings=settings,
             **launch.pool,
         )
-    except (AlsekError, ValueError) as error:
+    except AlsekError as error:
         _leave(REFUSED, error)
     try:
         pool.run()

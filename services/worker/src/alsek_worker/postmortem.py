@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-
 #: Longest pause between attempts while Redis is away, seconds.
 LONGEST_PAUSE_S = 1.0
 
@@ -64,7 +63,7 @@ class Postmortem:
         for entry in entries:
             message = _reference(entry, child.queues)
             if crash and entry.running:
-                note = death_note(CRASH, f"Its worker process {crash} while it ran.")
+                note = death_note(CrashLoopError(f"its worker process {crash} while it ran"))
                 settlements.append(Released(message, counts=True, error=note))
             else:
                 settlements.append(Released(message))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from alsek.defaults import DEFAULT_LEASE_MS
+from alsek.exceptions import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,9 +82,9 @@ class Crew:
 
     def __post_init__(self) -> None:
         if min(self.floor, self.ceiling, self.concurrency) < 1:
-            raise ValueError("a pool needs at least one process and one slot in it")
+            raise ValidationError("a pool needs at least one process and one slot in it")
         if self.floor > self.ceiling:
-            raise ValueError(f"the floor of processes ({self.floor}) is above their number ({self.ceiling})")
+            raise ValidationError(f"the floor of processes ({self.floor}) is above their number ({self.ceiling})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.lease_ms < 1_000:
-            raise ValueError("a lease below 1,000 ms would lapse while its renewal is under way")
+            raise ValidationError("a lease below 1,000 ms would lapse while its renewal is under way")
         if self.drain_timeout_ms < 0:
-            raise ValueError("the drain timeout cannot be negative")
+            raise ValidationError("the drain timeout cannot be negative")
         for limit in (self.max_tasks_per_child, self.max_memory_per_child):
             if limit is not None and limit < 1:
-                raise ValueError("limits per child are at least 1")
+                raise ValidationError("limits per child are at least 1")
 
     @property
     def beat_ms(self) -> int:

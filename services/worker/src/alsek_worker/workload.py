@@ -155,12 +155,12 @@ def subset(
         task_specific: Narrow every queue.
 
     Raises:
-        ValueError: A queue is named twice.
+        ValidationError: A queue is named twice.
         NoTasksFoundError: A task-specific pool was given queues without tasks.
     """
     chosen = sorted({task.queue for task in mine.values()}) if queues is None else list(queues)
     if len(set(chosen)) != len(chosen):
-        raise ValueError(f"a queue is named twice: {', '.join(chosen)}")
+        raise ValidationError(f"a queue is named twice: {', '.join(chosen)}")
     foreign = {task.queue for name, task in everything.items() if name not in mine}
     wanted: dict[str, tuple[str, ...]] = {}
     for queue in chosen:

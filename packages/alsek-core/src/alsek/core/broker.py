@@ -18,6 +18,7 @@ from alsek.defaults import (
     MAX_MESSAGE_BYTES,
 )
 from alsek.exceptions import (
+    AlsekError,
     CrashLoopError,
     ExpiredError,
     RevokedError,
@@ -184,7 +185,7 @@ class Broker:
         log.info("Retrying %s in %s ms...", message.summary, format(delay_ms, ","))
         try:
             self._settle_one(Retried(message, delay_ms, pack_error(message.exception_details), self.pack(message)))
-        except (MessageDoesNotExistsError, LeaseLostError):
+        except AlsekError:
             message.update(retries=message.retries - 1)
             raise
 
@@ -234,7 +235,7 @@ class Broker:
             MessageDoesNotExistsError: It is not among the dead letters.
         """
         (code,) = self._execute([self.verbs.replay(self.keys.partition(message.uuid), message.queue, message.uuid)])
-        if code != Code.DONE:
+        if not Code(code).accepted:
             raise MessageDoesNotExistsError(f"{message.summary} is not among the dead letters")
 
     def find(self, uuid: str) -> Message | None:

@@ -9,6 +9,7 @@ from alsek.storage.backends.redis.values import (
     MOST_RESULTS_IN_A_CALL,
     Outcome,
     TakeVerb,
+    note_descendant,
     put_result,
     read_results,
     take_results,
@@ -97,10 +98,7 @@ class Results:
 
     def note_descendant(self, root: str, uuid: str, now_ms: int, ttl_ms: int) -> None:
         """Put a descendant into the index ahead of its result: who reads the index skips what is not there yet."""
-        kids = self._keys.kids(root)
-        self._links.command("ZADD", kids, now_ms, uuid)
-        self._links.command("PEXPIRE", kids, ttl_ms)
-        self._links.command("PUBLISH", kids, uuid)
+        self._execute([note_descendant(self._keys.kids(root), uuid, now_ms, ttl_ms)], patience=_PATIENCE_S)
 
     def _delete_once(self, call: Call) -> list[Outcome]:
         """Run a deleting call; repeat it after a lost reply only as long as nothing can have gone with that reply."""

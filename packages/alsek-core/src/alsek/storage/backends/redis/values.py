@@ -53,6 +53,18 @@ def put_result(tag: str, uuid: str, key: str, text: str | bytes, ttl_ms: int, ki
     return Call(_script("put_result"), (tag,), (uuid, key, text, ttl_ms, "1" if nx else "0", kids_key))
 
 
+def note_descendant(kids_key: str, uuid: str, now_ms: int, ttl_ms: int) -> Call:
+    """Put a descendant into the index of its progenitor, which lies in another partition. Reply: 1.
+
+    Args:
+        kids_key: Whole name of the index.
+        uuid: Of the descendant.
+        now_ms: Its place in the index.
+        ttl_ms: How long its result is kept.
+    """
+    return Call(_script("note_descendant"), (kids_key,), (uuid, now_ms, ttl_ms))
+
+
 def take_results(
     tag: str, results: Iterable[tuple[str, str]], verb: TakeVerb, *, whole: bool = False, kids_key: str = ""
 ) -> Call:

@@ -288,8 +288,8 @@ class Verbs:
 
     def replay(self, partition: int, queue: str, uuid: str) -> Call:
         """Make a dead letter ready again. Reply: a code."""
-        args = (uuid, self.policy.weight, self._statuses["SUBMITTED"])
-        return Call(script("replay"), self._keys(partition, (queue,)), args)
+        args = (uuid, self.policy.weight, self._statuses["SUBMITTED"], "0")
+        return Call(script("replay"), self._keys(partition, (queue,)), args, again=3)
 
     def _keys(self, partition: int, queues: Iterable[str]) -> list[str]:
         keys = [self.keys.tag(partition)]

@@ -1,0 +1,122 @@
+"""C2: random processes of two pools are killed, again and again, while they work."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from faults.arena import KINDS, Arena, fork_servers, workers
+from faults.recovery import Kill, recoveries
+from harness.eventually import eventually
+from harness.procfs import descendants, running, send
+from harness.seeds import chaos_size
+
+if TYPE_CHECKING:
+    from alsek.core.message import Message
+    from harness.processes import Process
+
+LEASE_S = 2
+#: Threads, processes and coroutines at a time of one pool.
+SLOTS = 2 * 3 + 2 + 6
+OPTIONS = ["--lease", str(LEASE_S), "--n-threads", "3", "--n-processes", "2", "--concurrency", "6"]
+#: A busy machine of two cores starts late what is ready.
+SLACK_S = 2.0
+
+
+@pytest.mark.timeout(3600)
+def test_a_storm_of_kills_loses_nothing(arena: Arena) -> None:
+    total, blows = chaos_size(600, 20_000), chaos_size(10, 300)
+    pools = [arena.pool("worker", *OPTIONS, wait=False) for _ in range(2)]
+    for pool in pools:
+        pool.wait_for_line("Worker pool online.", 30)
+    kills: list[Kill] = []
+    submitted = 0
+    while submitted < total or len(kills) < blows:
+        if submitted < total and arena.open().total() < 3 * SLOTS:
+            arena.submit(*(_any(arena) for _ in range(20)))
+            submitted += 20
+        if arena.tail.count("END") >= total * (len(kills) + 1) / (blows + 1) and len(kills) < blows:
+            kills.append(_strike(arena, pools))
+        if submitted >= total and not arena.open().total():
+            break
+
+    arena.drained(60)
+
+    verdict = arena.verdict()
+    recovered = recoveries(arena.events(), kills)
+    slowest = {what: max((one.seconds for one in recovered if one.kill.what == what), default=0) for what in _WHAT}
+    print(
+        f"C2: {verdict} kills={len(kills)} again={len(recovered)} "
+        + " ".join(f"{what.replace(' ', '-')}<={seconds:.2f}s" for what, seconds in slowest.items()),
+        flush=True,
+    )
+    assert verdict.submitted == verdict.ended == total
+    assert len(kills) == blows
+    assert verdict.duplicated <= len(kills) * SLOTS
+    assert slowest["child"] < SLACK_S
+    assert slowest["fork server"] < SLACK_S + 1
+    assert slowest["supervisor"] < LEASE_S + SLACK_S
+    for pool in pools:
+        assert pool.terminate() == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_idle_neighbour_takes_over_as_soon_as_the_lease_is_over(arena: Arena, kind: str) -> None:
+    """Nothing wakes it: it has to look by itself, in time."""
+    pools = [arena.pool("worker", *OPTIONS, wait=False) for _ in range(2)]
+    for pool in pools:
+        pool.wait_for_line("Worker pool online.", 30)
+    message = arena.one(f"in_{kind}", seconds=0.5)
+    first = arena.wait(message, "START")
+    [victim] = [pool for pool in pools if first.pid in {found.pid for found in workers(pool)}]
+
+    kill = _kill_all(victim, "supervisor")
+
+    arena.drained(LEASE_S + SLACK_S + 5)
+    [recovery] = recoveries(arena.events(), [kill])
+    verdict = arena.verdict()
+    print(f"C2 idle neighbour: {verdict} {kind} again after {recovery.seconds:.2f} s")
+    assert verdict.duplicated == 1
+    assert recovery.seconds < LEASE_S + SLACK_S
+    eventually(lambda: not victim.orphans(), 2, what="no child outlives its supervisor")
+
+
+_WHAT = ("child", "supervisor", "fork server")
+
+
+def _any(arena: Arena) -> Message:
+    how = arena.dice.choice(["", "", "", "cpu", "fail"])
+    task = f"{arena.dice.choice(['in', 'sure'])}_{arena.dice.choice(KINDS)}"
+    return arena.make(task, how, arena.dice.uniform(0.005, 0.05 if how != "cpu" else 0.01))
+
+
+def _strike(arena: Arena, pools: list[Process]) -> Kill:
+    """Kill a child, a fork server or a whole pool; a killed pool is started again."""
+    number = arena.dice.randrange(len(pools))
+    pool, dice = pools[number], arena.dice.random()
+    if dice < 0.25:
+        kill = _kill_all(pool, "supervisor")
+        pools[number] = arena.pool("worker", *OPTIONS, wait=False)
+        return kill
+    children = workers(pool)
+    if dice < 0.35 and (servers := fork_servers(pool)):
+        t = time.monotonic_ns()
+        send(servers[0].pid, signal.SIGKILL)
+        return Kill("fork server", frozenset(child.pid for child in children), t)
+    if not children:  # it is starting
+        return Kill("child", frozenset(), time.monotonic_ns())
+    victim = arena.dice.choice(children).pid
+    t = time.monotonic_ns()
+    send(victim, signal.SIGKILL)
+    return Kill("child", frozenset([victim]), t)
+
+
+def _kill_all(pool: Process, what: str) -> Kill:
+    pids = frozenset(found.pid for found in descendants(pool.pid))
+    t = time.monotonic_ns()
+    pool.kill()
+    eventually(lambda: not any(map(running, pids)), 2, what="no child outlives its supervisor")
+    return Kill(what, pids, t)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alsek.core.backoff import ConstantBackoff
 from alsek.core.broker import Broker
 from alsek.core.message import Message
 from alsek.storage.backends.redis import RedisBackend
@@ -32,6 +33,9 @@ QUEUES = {"thread": "threads", "process": "processes", "loop": "loops"}
 MECHANISMS = {"thread": "thread", "process": "process", "loop": "async"}
 POOLS = {"thread": "thread-pool", "process": "process-pool", "loop": "async-pool"}
 KINDS = tuple(QUEUES)
+
+#: Of retries: at once.
+SOON = ConstantBackoff(10, floor=0, zero_override=False).settings
 
 
 class Arena:
@@ -65,7 +69,8 @@ class Arena:
         """Make a message of one of the tasks (`in_…`, `sure_…`, `calm_…`) without enqueueing it."""
         kind = task.rpartition("_")[2]
         kwargs = {"how": how or ("await" if kind == "loop" else "sleep"), "seconds": seconds, "times": times}
-        return Message(task, queue=QUEUES[kind], mechanism=MECHANISMS[kind], kwargs=kwargs, **fields)  # type: ignore[arg-type]
+        given: dict[str, Any] = {"queue": QUEUES[kind], "mechanism": MECHANISMS[kind], "backoff_settings": SOON}
+        return Message(task, kwargs=kwargs, **given | fields)
 
     def submit(self, *messages: Message) -> None:
         """Enqueue messages, and write that down."""
@@ -113,6 +118,15 @@ class Arena:
         )
         assert seen
         return self.events(message, kind)[count - 1]
+
+    def asleep(self, pools: Iterable[Process]) -> None:
+        """Return as soon as every child has looked, found nothing and sleeps in Redis."""
+        children = sum(len(workers(pool)) for pool in pools)
+        eventually(
+            lambda: self.server.info("clients")["blocked_clients"] >= children,
+            what=lambda: f"{children} children sleep\n{self.logs()}",
+            interval=0.02,
+        )
 
     def drained(self, timeout: float = 30.0) -> None:
         """Return as soon as every message has ended."""

@@ -38,8 +38,10 @@ class Recovery:
 def recoveries(events: Iterable[Event], kills: Sequence[Kill]) -> list[Recovery]:
     """Every message that ran in a process when that was killed, and how long until it ran again.
 
-    One that had ended before the blow but was not settled counts, too, if it ran again.
+    One that had ended before the blow but was not settled counts, too, if it ran again; one that had failed does not.
     """
+    events = list(events)
+    failed = {(event.uuid, event.token) for event in events if event.kind == "FAIL"}
     starts: dict[str, list[Event]] = {}
     for event in events:
         if event.kind == "START":
@@ -48,6 +50,6 @@ def recoveries(events: Iterable[Event], kills: Sequence[Kill]) -> list[Recovery]
     for kill in kills:
         for uuid, runs in starts.items():
             for run, following in zip(runs, runs[1:], strict=False):
-                if run.pid in kill.pids and run.t < kill.t < following.t:
+                if (uuid, run.token) not in failed and run.pid in kill.pids and run.t < kill.t < following.t:
                     found.append(Recovery(uuid, kill, (following.t - kill.t) / 1e9))
     return found

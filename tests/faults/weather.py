@@ -16,6 +16,7 @@ from alsek.core.ids import new_uuid
 from alsek.core.task import Task
 from alsek.exceptions import AlsekError, BackendUnavailableError
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.scripts import Code
 from faults.arena import KINDS, MECHANISMS, PROGRAMS, QUEUES, Arena
 from harness.processes import Process, alsek
 
@@ -99,9 +100,9 @@ class Producer:
         revokes: bool = False,
     ) -> None:
         self.kind_of: dict[str, str] = {}
-        #: Messages whose revocation was answered, and when (monotonic ns).
         self.errors: list[str] = []
         self.submitted = 0
+        #: Messages that were told to be revoked before they were started.
         self.revoked = 0
         self._arena = arena
         self._broker = Broker(RedisBackend(url or arena.server.url))
@@ -142,7 +143,7 @@ class Producer:
             kind, way = self._dice.choice(list(self._tasks)), self._dice.choice(list(self._ways))
             try:
                 messages = self._ways[way](kind)
-                if self._revokes and self._dice.random() < 0.3:
+                if self._revokes and self._dice.random() < 0.5:
                     self._revoke(self._tasks[kind], self._dice.choice(messages))
             except BackendUnavailableError:
                 continue  # written down as unknown
@@ -208,9 +209,9 @@ class Producer:
 
     def _revoke(self, task: Task, message: Message) -> None:
         # A thread or a process that is interrupted would have to be replaced, which is another test's subject.
-        task.revoke(message, skip_if_running=task.mechanism != "async")
-        self._arena.journal.write("NOTE", message.uuid, op="revoked")
-        self.revoked += 1
+        code = self._broker.revoke(message, skip_if_running=task.mechanism != "async")
+        self._arena.journal.write("NOTE", message.uuid, op="revoked" if code == Code.DONE else "not revoked in time")
+        self.revoked += code == Code.DONE
 
     def _waits(self) -> int:
         tag = self._arena.broker.keys.tag(0)

@@ -38,6 +38,8 @@ class Link:
         task: "asyncio.Task[None]",
     ) -> None:
         self.task = task
+        #: Whether whatever arrives from either side is thrown away.
+        self.silent = False
         self._line = line
         self._number = number
         self._client, self._client_writer = reader, writer
@@ -77,6 +79,8 @@ class Link:
     async def _commands(self, server: asyncio.StreamWriter) -> None:
         parser = CommandParser()
         while data := await self._client.read(65536):
+            if self.silent:
+                continue
             batch = bytearray()
             for raw, args in parser.feed(data):
                 fault = self._line.judge(self._number, args)
@@ -111,7 +115,7 @@ class Link:
         counter = ReplyCounter()
         while data := await server.read(65536):
             replies = counter.feed(data)
-            if not self._swallowing:
+            if not self._swallowing and not self.silent:
                 await self._line.pass_on(data, self._client_writer, "to_client")
             self._owed = max(0, self._owed - replies)
             if not self._owed:

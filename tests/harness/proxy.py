@@ -114,6 +114,18 @@ class Proxy(FaultPlan):
 
         self._call(abort())
 
+    def forget_all(self) -> None:
+        """Let present connections pass nothing more, for ever, and say so to nobody; new ones are as usual.
+
+        So do firewalls and balancers that lost their tables: both ends believe that they are connected.
+        """
+
+        async def silence() -> None:
+            for link in self._links:
+                link.silent = True
+
+        self._call(silence())
+
     def refuse(self) -> None:
         """Answer new connections with RST (connection refused); open ones stay."""
 

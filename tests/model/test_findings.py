@@ -157,3 +157,13 @@ def test_a_new_priority_puts_nobody_into_the_line(engine: EngineUnderTest) -> No
     engine.update(ANYBODYS, b"body", 3, 0, b"")
 
     assert not engine.client.exists(engine.keys.ready("q", 0))
+
+
+def test_a_very_large_hand_loses_nothing(engine: EngineUnderTest) -> None:
+    """Lua passes at most some 8,000 values on to a command: more messages at once must not fall between two indexes."""
+    for start in range(0, 5_000, 500):
+        submit(engine, *(f"{number:04d}" for number in range(start, start + 500)))
+
+    brought = [claim(engine, f"w.0-{turn}", 5_000) for turn in range(12)]
+
+    assert sum(len(messages) for messages in brought) == 5_000

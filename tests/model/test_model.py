@@ -143,8 +143,20 @@ def test_after_an_outage_nobody_loses_a_lease_for_the_length_of_one() -> None:
     back = NOW + 60_000
 
     assert claim(model, "v.0-1", now=back) == []
-    assert claim(model, "v.0-2", now=back + LEASE_MS - 1) == []
-    assert claim(model, "v.0-3", now=back + LEASE_MS) == ["m"]
+    assert claim(model, "v.0-2", now=back + LEASE_MS // 2) == []
+    assert claim(model, "v.0-3", now=back + LEASE_MS - 1) == []
+    assert claim(model, "v.0-4", now=back + LEASE_MS) == ["m"]
+
+
+def test_an_outage_a_little_shorter_than_a_lease_is_one_too() -> None:
+    model = new_model()
+    submit(model, "m")
+    claim(model, "w.0-1")
+    model.renew(NOW + LEASE_MS // 3, [], [])  # the last word of anybody, a third of a lease later
+    back = NOW + LEASE_MS
+
+    assert claim(model, "v.0-1", now=back) == []
+    assert model.renew(back + 1, ["q"], [Held("q", "m", "w.0-1")]) == [Code.DONE]
 
 
 def test_a_repeated_claim_brings_the_same_messages_and_no_others() -> None:

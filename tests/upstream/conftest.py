@@ -1,4 +1,4 @@
-"""A server and two pools for the whole folder: what is tested is what programs of upstream's see, not how pools start."""
+"""A server and two pools for the whole folder: what is tested is what upstream's programs see, not how pools start."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import fnmatch
-from collections.abc import Iterable
+import threading
 from typing import Any
 
 import pytest
@@ -16,92 +15,20 @@ from alsek.core.status.types import TaskStatus
 from alsek.storage.backends.abstract import AsyncBackend, Backend, BaseBackend
 from alsek.storage.backends.lazy import LazyClient
 from alsek.storage.backends.redis import AsyncRedisBackend, RedisBackend
-from alsek.storage.result import ResultStore
 from alsek.storage.serialization import BinarySerializer, JsonSerializer, Serializer
-from alsek.types import Empty
+from alsek.tools import ResultPool
 from harness.eventually import eventually
-
-
-class DictBackend(Backend):
-    """The least that upstream asks of a backend."""
-
-    def __init__(self, namespace: str = "alsek", serializer: Serializer | None = None) -> None:
-        super().__init__(namespace, serializer=serializer or JsonSerializer())
-        self.values: dict[str, Any] = {}
-        self.sets: dict[str, dict[str, float]] = {}
-
-    def exists(self, name: str) -> bool:
-        return self.full_name(name) in self.values
-
-    def set(self, name: str, value: Any, nx: bool = False, ttl: int | None = None) -> None:
-        if nx and self.exists(name):
-            raise KeyError(name)
-        self.values[self.full_name(name)] = self.serializer.forward(value)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        if not self.exists(name):
-            if default is Empty or isinstance(default, Empty):
-                raise KeyError(name)
-            return default
-        return self.serializer.reverse(self.values[self.full_name(name)])
-
-    def delete(self, name: str, missing_ok: bool = False) -> None:
-        if not self.exists(name) and not missing_ok:
-            raise KeyError(name)
-        self.values.pop(self.full_name(name), None)
-
-    def priority_add(self, key: str, unique_id: str, priority: int | float) -> None:
-        self.sets.setdefault(key, {})[unique_id] = priority
-
-    def priority_get(self, key: str) -> str | None:
-        ids = self.sets.get(key)
-        return min(ids, key=ids.__getitem__) if ids else None
-
-    def priority_remove(self, key: str, unique_id: str) -> None:
-        self.sets.get(key, {}).pop(unique_id, None)
-
-    def scan(self, pattern: str | None = None) -> Iterable[str]:
-        names = [self.short_name(name) for name in self.values]
-        return [name for name in names if fnmatch.fnmatchcase(name, pattern or "*")]
-
 
 # -- a backend of one's own ------------------------------------------------------------------------------------------
 
 
-def test_eight_methods_make_a_backend() -> None:
-    own = DictBackend()
+def test_eight_methods_make_a_backend(stage: ModuleType) -> None:
+    own = stage.OwnBackend("upstream-eight")
     own.set("a", 1)
     own.set("b", 2)
 
-    assert (own.namespace, own.IS_ASYNC, own.SUPPORTS_PUBSUB) == ("alsek", False, False)
+    assert (own.namespace, own.IS_ASYNC, own.SUPPORTS_PUBSUB) == ("upstream-eight", False, False)
     assert (own.count(), own.count("a*"), own.clear_namespace(), own.count()) == (2, 1, 2, 0)
-
-
-def test_a_backend_of_ones_own_keeps_statuses() -> None:
-    tracker, message = StatusTracker(DictBackend()), Message("add")
-    tracker.set(message, TaskStatus.RUNNING, details=[1])
-
-    assert not tracker.enable_pubsub
-    assert (tracker.get(message).status, tracker.get(message).details) == (TaskStatus.RUNNING, [1])
-    assert tracker.wait_for(message, TaskStatus.RUNNING) is TaskStatus.RUNNING
-    tracker.delete(message, check=False)
-    assert not tracker.exists(message)
-
-
-def test_a_backend_of_ones_own_keeps_results() -> None:
-    store, message = ResultStore(DictBackend()), Message("add")
-    store.set(message, {"n": 1})
-
-    assert store.exists(message)
-    assert store.get(message, keep=True) == {"n": 1}
-    assert store.get(message, timeout=1_000) == {"n": 1}
-    with pytest.raises(KeyError):
-        store.get(message)
-
-
-def test_a_backend_without_pubsub_cannot_be_made_to_publish() -> None:
-    with pytest.raises(AssertionError):
-        StatusTracker(DictBackend(), enable_pubsub=True)
 
 
 def test_an_incomplete_backend_cannot_be_made() -> None:
@@ -113,11 +40,63 @@ def test_an_incomplete_backend_cannot_be_made() -> None:
         Half()  # type: ignore[abstract]
 
 
+def test_a_backend_of_ones_own_keeps_statuses(stage: ModuleType) -> None:
+    tracker, message = stage.own_tracker, Message("add")
+    tracker.set(message, TaskStatus.RUNNING, details=[1])
+
+    assert not tracker.enable_pubsub
+    assert (tracker.get(message).status, tracker.get(message).details) == (TaskStatus.RUNNING, [1])
+    assert tracker.wait_for(message, TaskStatus.RUNNING) is TaskStatus.RUNNING
+    tracker.delete(message, check=False)
+    assert not tracker.exists(message)
+
+
+def test_a_backend_without_pubsub_cannot_be_made_to_publish(stage: ModuleType) -> None:
+    with pytest.raises(AssertionError):
+        StatusTracker(stage.own_backend, enable_pubsub=True)
+
+
+def test_a_backend_of_ones_own_keeps_results(stage: ModuleType) -> None:
+    store, message = stage.own_store, Message("add")
+    store.set(message, {"ä": [1, None]})
+
+    assert store.exists(message)
+    with pytest.raises(KeyError):
+        store.set(message, 2)
+    assert store.get(message, keep=True) == {"ä": [1, None]}
+    assert store.get(message, timeout=1_000, with_metadata=True)["result"] == {"ä": [1, None]}
+    with pytest.raises(KeyError):
+        store.get(message)
+    with pytest.raises(TimeoutError):
+        store.get(message, timeout=20)
+
+
+def test_descendants_are_found_in_a_backend_of_ones_own(stage: ModuleType) -> None:
+    first = Message("fire")
+    second = Message("fire", progenitor_uuid=first.uuid)
+    for n, message in enumerate((first, second)):
+        stage.own_store.set(message, n)
+
+    assert sorted(stage.own_store.get(first, keep=True, descendants=True)) == [0, 1]
+    assert stage.own_store.delete(first) == 2
+    assert not stage.own_store.exists(first, descendants=True)
+
+
+def test_a_worker_keeps_statuses_and_results_in_a_backend_of_ones_own(worked: ModuleType) -> None:
+    child = worked.kept_elsewhere.generate((2,), submit=False)
+    message = worked.kept_elsewhere.generate((1,), callback=child)
+
+    [(_, results)] = ResultPool(worked.own_store).istream(message, wait=50, descendants=True)
+
+    assert results == [[None, 1], [[None, 1], 2]]
+    assert worked.own_tracker.wait_for(child, TaskStatus.SUCCEEDED) is TaskStatus.SUCCEEDED
+
+
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
 def test_names_get_their_namespace_once() -> None:
-    own = DictBackend("shop")
+    own = RedisBackend(namespace="shop")
 
     assert own.full_name("a") == own.full_name("shop:a") == "shop:a"
     assert own.short_name("shop:a") == own.short_name("a") == "a"
@@ -197,15 +176,9 @@ def test_names_are_found_by_a_glob_and_cleared(backend: RedisBackend) -> None:
 
 
 def test_what_is_published_is_heard(backend: RedisBackend, redis_client: redis.Redis) -> None:
-    heard = backend.sub("news")
-
-    def hear() -> dict[str, Any]:
-        return next(iter(heard))
-
-    import threading
-
+    heard = iter(backend.sub("news"))
     got: list[dict[str, Any]] = []
-    thread = threading.Thread(target=lambda: got.append(hear()))
+    thread = threading.Thread(target=lambda: got.append(next(heard)))
     thread.start()
     eventually(lambda: redis_client.pubsub_numsub("news")[0][1] == 1, what="somebody listens")
     backend.pub("news", {"n": 1})

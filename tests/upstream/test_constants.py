@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from alsek import defaults, exceptions, types
-from alsek.storage.backends.redis import RedisBackend
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from alsek.storage.backends.redis import RedisBackend
 
 EXCEPTIONS = [
     "MessageAlreadyExistsError",

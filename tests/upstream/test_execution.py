@@ -1,16 +1,19 @@
-"""§5.3 and §6: what happens to a message in a worker: order of hooks, statuses, results, callbacks, retries, timeouts."""
+"""§5.3 and §6: a message in a worker: order of hooks, statuses, results, callbacks, retries, timeouts."""
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alsek import Message
 from alsek.core.status.types import TaskStatus
 from harness.eventually import eventually
-from harness.processes import Process
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from alsek import Message
+    from harness.processes import Process
 
 MECHANISMS = ["in_thread", "in_process"]
 ENDS = [TaskStatus.SUCCEEDED, TaskStatus.FAILED]
@@ -257,7 +260,9 @@ def test_do_retry_that_raises_ends_the_message(worked: ModuleType) -> None:
     assert worked.broker.in_dlq(message)
 
 
-@pytest.mark.parametrize(("hook", "how"), [("on_success", "return"), ("on_retry", "raise once"), ("on_failure", "raise")])
+@pytest.mark.parametrize(
+    ("hook", "how"), [("on_success", "return"), ("on_retry", "raise once"), ("on_failure", "raise")]
+)
 def test_a_hook_at_the_end_that_raises_is_logged_and_changes_nothing(
     hook: str, how: str, worked: ModuleType, pools: list[Process]
 ) -> None:

@@ -70,10 +70,9 @@ def test_the_same_class_stands_behind_all_its_paths() -> None:
     from alsek.core.concurrency import Lock
     from alsek.core.message import Message
     from alsek.core.task import task
-    from alsek.storage.backends.redis import RedisBackend
-    from alsek.storage.backends.redis.standard import RedisBackend as same_backend
+    from alsek.storage.backends.redis import RedisBackend, standard
 
-    assert (alsek.Lock, alsek.Message, alsek.task, RedisBackend) == (Lock, Message, task, same_backend)
+    assert (alsek.Lock, alsek.Message, alsek.task, RedisBackend) == (Lock, Message, task, standard.RedisBackend)
 
 
 def test_the_version_is_a_text() -> None:

@@ -1,16 +1,19 @@
-"""§3: the message. What packages/alsek-core/tests/test_message.py proves in depth stands here once, in upstream's words."""
+"""§3: the message. What packages/alsek-core/tests/test_message.py proves in depth stands here once."""
 
 from __future__ import annotations
 
 import inspect
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from alsek import Lock, Message
 from alsek.core.backoff import ConstantBackoff, ExponentialBackoff
-from alsek.storage.backends.redis import RedisBackend
 from alsek.utils.parsing import ExceptionDetails
+
+if TYPE_CHECKING:
+    from alsek.storage.backends.redis import RedisBackend
 
 #: Upstream's parameters, in order, with what they become.
 FIELDS = {

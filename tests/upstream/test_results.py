@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from alsek import Message
 from alsek.exceptions import ValidationError
-from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.result import ResultStore
 from alsek.tools import ResultPool
 from harness.eventually import eventually
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from alsek.storage.backends.redis import RedisBackend
 
 
 @pytest.fixture

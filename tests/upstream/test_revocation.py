@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from alsek import Broker, Message, StatusTracker, task
 from alsek.core.status.types import TaskStatus
-from alsek.core.task import Task
 from alsek.exceptions import TaskFailedError
-from alsek.storage.backends.redis import RedisBackend
 from harness.eventually import eventually
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from alsek.core.task import Task
+    from alsek.storage.backends.redis import RedisBackend
 
 MECHANISMS = ["in_thread", "in_process"]
 

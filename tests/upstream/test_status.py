@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from alsek.defaults import DEFAULT_TTL
 from alsek.exceptions import ValidationError
 from alsek.storage.backends.redis import AsyncRedisBackend, RedisBackend
 from harness.eventually import eventually
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 @pytest.fixture

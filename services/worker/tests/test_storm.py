@@ -10,6 +10,7 @@ import pytest
 from worker_stage import COMMANDS, Stage, workers
 
 from harness.eventually import eventually
+from harness.journal import read_journal
 from harness.procfs import send
 from harness.seeds import chaos_size
 
@@ -39,13 +40,14 @@ def test_killed_children_lose_nothing(stage: Stage, seed: int, task: str) -> Non
     # Well within a lease (30 s): everything that a dead child held is given back at once.
     eventually(lambda: not any(map(stage.broker.exists, messages)), 15, what=stage.logs, interval=0.2)
     outcomes = [stage.record(message)["s"] for message in messages]
-    starts = sum(len(stage.deliveries(message)) for message in messages)
-    unfinished = [message for message in messages if not stage.events(message, "END")]
+    events = read_journal(stage.journal.directory)
+    starts = sum(event.kind == "START" for event in events)
+    unfinished = {message.uuid for message in messages} - {event.uuid for event in events if event.kind == "END"}
     print(
         f"{task}: submitted {size}, succeeded {outcomes.count('S')}, poisoned {outcomes.count('x')}, "
         f"lost {len(unfinished)}, kills {kills}, started again {starts - size}, seed {seed}"
     )
     assert outcomes.count("S") == size
-    assert unfinished == []
-    assert starts - size <= kills * 3
+    assert not unfinished
+    assert starts - size <= kills * 4  # what ran, and what had ended and was not settled yet
     assert pool.terminate() == 0

@@ -19,9 +19,11 @@ from alsek import Broker, Message, StatusTracker, task
 from alsek.core.backoff import ConstantBackoff
 from alsek.core.status.types import TaskStatus
 from alsek.core.task import Task
+from alsek.storage.backends.abstract import Backend
 from alsek.storage.backends.lazy import LazyClient
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.result import ResultStore
+from alsek.types import Empty
 
 #: Where the server of these tests is; read when the first command is sent.
 URL_VARIABLE = "ALSEK_UPSTREAM_URL"
@@ -32,6 +34,47 @@ backend = RedisBackend(
 broker = Broker(backend)
 result_store = ResultStore(backend)
 status_tracker = StatusTracker(backend)
+
+
+class OwnBackend(Backend):
+    """The least that upstream asks of a backend, here on top of a client of one's own."""
+
+    def exists(self, name: str) -> bool:
+        return bool(backend.conn.exists(self.full_name(name)))
+
+    def set(self, name: str, value: Any, nx: bool = False, ttl: int | None = None) -> None:
+        if not backend.conn.set(self.full_name(name), self.serializer.forward(value), nx=nx, px=ttl):
+            raise KeyError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        stored = backend.conn.get(self.full_name(name))
+        if stored is not None:
+            return self.serializer.reverse(stored)
+        if default is Empty or isinstance(default, Empty):
+            raise KeyError(name)
+        return default
+
+    def delete(self, name: str, missing_ok: bool = False) -> None:
+        if not backend.conn.delete(self.full_name(name)) and not missing_ok:
+            raise KeyError(name)
+
+    def priority_add(self, key: str, unique_id: str, priority: int | float) -> None:
+        backend.conn.zadd(self.full_name(key), {unique_id: priority})
+
+    def priority_get(self, key: str) -> str | None:
+        return next(iter(backend.conn.zrange(self.full_name(key), 0, 0)), None)
+
+    def priority_remove(self, key: str, unique_id: str) -> None:
+        backend.conn.zrem(self.full_name(key), unique_id)
+
+    def scan(self, pattern: str | None = None) -> Iterable[str]:
+        for name in backend.conn.scan_iter(self.full_name(pattern or "*")):
+            yield self.short_name(name)
+
+
+own_backend = OwnBackend("upstream-own")
+own_store = ResultStore(own_backend)
+own_tracker = StatusTracker(own_backend)
 
 #: Retries that need no patience.
 AT_ONCE = ConstantBackoff(constant=1, floor=1, ceiling=1)
@@ -175,7 +218,7 @@ def environment_of_process() -> str | None:
 
 
 @task(broker, queue="threads", **everything)
-def describe(message) -> dict[str, Any]:  # noqa: ANN001 - upstream passes the message where nothing is annotated, too
+def describe(message) -> dict[str, Any]:
     return {"uuid": message.uuid, "metadata": message.metadata}
 
 
@@ -233,8 +276,6 @@ def paced(message: Message) -> None:
     raise Broken
 
 
-
-
 @task(broker, queue="threads", **everything)
 def describe_kwargs(message: Any = None) -> Any:
     return message
@@ -260,3 +301,28 @@ def deaf(how: str, message: Message) -> str:
     except BaseException as error:
         tell(message, "heard", type(error).__name__)
     return "late"
+
+
+@task(broker, queue="solo", result_store=result_store)
+def solo_thread() -> int:
+    return os.getpid()
+
+
+@task(broker, queue="solo", result_store=result_store)
+def solo_neighbour() -> None: ...
+
+
+@task(broker, queue="solo_waiting", result_store=result_store)
+def solo_waiting(message: Message) -> int:
+    act(message, "wait")
+    return 7
+
+
+@task(broker, queue="solo_processes", mechanism="process", result_store=result_store)
+def solo_process() -> int:
+    return os.getpid()
+
+
+@task(broker, queue="threads", result_store=own_store, status_tracker=own_tracker)
+def kept_elsewhere(value: Any, message: Message) -> Any:
+    return [message.previous_result, value]

@@ -22,6 +22,7 @@ class Attempt:
         ended: Monotonic seconds.
         deadline: Monotonic seconds at which its timeout is over.
         interruption: The class of exception that was asked to end it, if any.
+        owned: Whether the one who runs it took the right to settle (not one who gave it up, or settled it for good).
         mourned: Whether the hooks of its revocation were called.
         settlement: What is to become of it, once that is known; `None` when there is nothing (left) to settle.
     """
@@ -33,6 +34,7 @@ class Attempt:
         "interruption",
         "message",
         "mourned",
+        "owned",
         "recipe",
         "settlement",
         "slot",
@@ -48,6 +50,7 @@ class Attempt:
         self.deadline = math.inf
         self.interruption: type[BaseException] | None = None
         self.mourned = False
+        self.owned = False
         self.settlement: Settlement | None = None
         self._ticket = [None]
 

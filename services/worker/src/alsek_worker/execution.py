@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from alsek.core.backoff import settings2backoff
 from alsek.core.callback import follow_up
 from alsek.core.envelope import pack_error
 from alsek.core.failure import parse_exception
@@ -140,6 +141,22 @@ class Execution:
         if attempt.recipe is not None and attempt.win():
             self._fail(attempt, attempt.recipe, TimeoutError(_reason(attempt)))
 
+    def break_off(self, attempt: Attempt, error: BaseException) -> None:
+        """End an attempt whose end was itself cut short: by an interruption, or because something of ours failed.
+
+        Args:
+            attempt: Whose `run` raised.
+            error: What it raised.
+        """
+        try:
+            if attempt.interruption is not None and attempt.recipe is not None:
+                self._end_badly(attempt, attempt.recipe, error)
+        except BaseException as broken:
+            log.critical("%s cannot be settled as it should.", attempt.message.summary, exc_info=broken)
+        if attempt.interruption not in (RevokedError, LeaseLostError) and self._may_settle(attempt):
+            log.critical("%s is given back: it cannot be settled.", attempt.message.summary, exc_info=error)
+            attempt.settlement = Released(attempt.message, counts=True, error=pack_error(parse_exception(error)))
+
     def settle_failure(self, message: Message, error: BaseException) -> None:
         """Let a message that somebody else ran (a child that is dead now) fail: hooks, then retry or dead letters."""
         recipe = self.recipe(message)
@@ -183,7 +200,9 @@ class Execution:
             log.info("Successfully processed %s.", message.summary)
         settlement = Succeeded(message, stored, callback)
         if recipe.alone or message.linked_lock:
-            if self._settle_alone(settlement):
+            accepted = self._settle_alone(settlement)
+            attempt.owned = False
+            if accepted:
                 self._tell(recipe, message, TaskStatus.SUCCEEDED)
                 self._hook(task.on_success, message, result)
         else:
@@ -208,8 +227,15 @@ class Execution:
         if attempt.interruption is RevokedError:
             # It swallowed the interruption, or had returned when that came: nobody wants the result any more.
             self._end_revoked(attempt, recipe, None, result)
-        elif attempt.win():
+        elif self._may_settle(attempt):
             self._succeed(attempt, recipe, result)
+
+    @staticmethod
+    def _may_settle(attempt: Attempt) -> bool:
+        # A second time when an interruption came in the middle of the first.
+        if attempt.win():
+            attempt.owned = True
+        return attempt.owned and attempt.settlement is None
 
     def _end_revoked(self, attempt: Attempt, recipe: Recipe, error: BaseException | None, result: Any) -> None:
         attempt.win()
@@ -226,9 +252,9 @@ class Execution:
             attempt.win()
             log.warning("%s was interrupted: its lease is lost, another worker may have it.", message.summary)
         elif interruption is TerminationError:
-            if attempt.win():
+            if self._may_settle(attempt):
                 attempt.settlement = Released(message)
-        elif attempt.win():
+        elif self._may_settle(attempt):
             self._fail(attempt, recipe, error)
 
     def _fail(self, attempt: Attempt, recipe: Recipe, error: BaseException) -> None:
@@ -245,27 +271,28 @@ class Execution:
         settlement: Settlement
         if again:
             self._hook(task.on_retry, message, error)
-            retry = message.clone().increment_retries()
-            delay = retry.get_backoff_duration()
+            delay = settings2backoff(message.backoff_settings).get(message.retries + 1)
             log.info("Retrying %s in %s ms...", message.summary, format(delay, ","))
             details = pack_error(message.exception_details)
-            settlement = Retried(message, delay, details, self._body(retry))
+            settlement = Retried(message, delay, details, self._body(message, again=True))
         else:
             log.error("Retries exhausted for %s.", message.summary)
             self._hook(task.on_failure, message, error)
             details = pack_error(message.exception_details)
             settlement = Failed(message, "failed", details, self._body(message))
         if recipe.alone or message.linked_lock:
-            if self._settle_alone(settlement):
+            accepted = self._settle_alone(settlement)
+            attempt.owned = False
+            if accepted:
                 self._tell(recipe, message, TaskStatus.RETRYING if again else TaskStatus.FAILED)
         else:
             attempt.settlement = settlement
 
-    def _body(self, message: Message) -> bytes:
+    def _body(self, message: Message, *, again: bool = False) -> bytes:
         try:
-            return self._broker.pack(message)
-        except (ValueError, TypeError):
-            # User code put something into the message that cannot be stored: what was submitted stays.
+            return self._broker.pack(message.clone().increment_retries() if again else message)
+        except Exception:
+            # User code put something into the message that cannot be copied or stored: what was submitted stays.
             log.exception("The changes that the task made to %s cannot be stored.", message.summary)
             return b""
 

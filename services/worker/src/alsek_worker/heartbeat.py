@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Pauses between attempts while Redis is away, seconds; drawn from [half, whole] so that workers do not come in step.
+#: Pauses between attempts while Redis is away, seconds, and never longer than half a beat: the grace after an outage
+#: is one lease. Drawn from [half, whole] so that workers do not come in step.
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 
@@ -111,16 +112,16 @@ class Heartbeat:
         due = time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             try:
-                held = self.beat()
+                self.beat()
             except AlsekError as error:
                 if not away:
                     log.warning("heartbeat.missed", reason=str(error))
                 away = True
                 due = time.monotonic() + pause * (0.5 + random() / 2)  # noqa: S311  (jitter, not a secret)
-                pause = min(LONGEST_PAUSE_S, pause * 2)
+                pause = min(LONGEST_PAUSE_S, self._interval_s / 2, pause * 2)
             else:
                 if away:
                     log.info("heartbeat.restored")
                 away, pause = False, FIRST_PAUSE_S
-                # Nothing to keep: a beat at two thirds of a lease is early enough for whatever is claimed meanwhile.
-                due = time.monotonic() + self._interval_s * (1 if held else 2)
+                # Also with nothing to keep: what is claimed between two beats must not lapse within a short outage.
+                due = time.monotonic() + self._interval_s

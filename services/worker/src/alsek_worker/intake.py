@@ -49,8 +49,6 @@ _GATHER_S: Final = 0.002
 #: The intake looks around at least so often, seconds; this costs Redis nothing.
 _LONGEST_NAP_S: Final = 5.0
 
-#: A sleep in Redis that is not over by then never will be: its connection is dead, seconds.
-_LONGEST_SLEEP_S: Final = 30.0
 _LONGEST_PAUSE_S: Final = 1.0
 
 
@@ -89,7 +87,6 @@ class Intake:
         self._pace = Pace(settings.concurrency, settings.prefetch_window_ms / 1000)
         self._accepting = True
         self._resting = False
-        self._rest_until = 0.0
         self._pause_s = 0.0
         self._finished = 0
         self._napping = False
@@ -214,7 +211,6 @@ class Intake:
             if len(messages) < want:
                 self._consumer.fall_asleep()
                 self._resting = True
-                self._rest_until = time.monotonic() + _LONGEST_SLEEP_S
 
     def _hold(self, message: Message) -> Attempt:
         lease = message.lease
@@ -322,6 +318,8 @@ class Intake:
             return
         else:
             wake_at = now + _LONGEST_NAP_S
+            if self._resting:
+                wake_at = min(wake_at, self._consumer.overdue)
             if len(self._held) > self._settings.concurrency:
                 wake_at = min(wake_at, max(self.last_start, now) + _STALE_S)
         wake_at = min(wake_at, self.next_look)
@@ -338,7 +336,7 @@ class Intake:
             self._napping = False
             if sources[0] in ready:
                 self._ear.recv(4096)
-            if asleep and (sources[1] in ready or time.monotonic() > self._rest_until):
+            if asleep and (sources[1] in ready or time.monotonic() > self._consumer.overdue):
                 self._resting = False
                 self._consumer.wake_up()
         except BackendUnavailableError as error:

@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Longest sleep without a look around, seconds: bounds the wait for what a dying neighbour had been woken for.
+#: Longest sleep without a look around, seconds: bounds the wait for what a dying neighbour had been woken for. Never
+#: longer than half a lease: more would read as an outage where nobody renews.
 _LOOK_AROUND_S: Final = 20.0
+
+#: How much later than asked for Redis may end a blocked look, seconds.
+_TARDINESS_S: Final = 2.0
 
 #: How long a message of a newer release is left for a newer worker, ms.
 _NEWER_DELAY_MS: Final = 5_000
@@ -65,8 +69,8 @@ class Consumer:
     Args:
         broker: Whose messages.
         subset: `None`: every queue; a list of queues, the preferred first; or queue → names of tasks.
-        backoff: Its ceiling bounds the sleep without a look around (never more than 20 s); kept for its name, nothing
-            is polled.
+        backoff: Its ceiling bounds the sleep without a look around (at most 20 s and half a lease); kept for its name,
+            nothing is polled.
         worker_id: Random id of this boot of a worker, by which revocations reach it; made when omitted.
         name: Tells consumers of one worker apart.
         fair: Each claim starts at another queue, so that none of them starves.
@@ -99,9 +103,11 @@ class Consumer:
         self._unanswered: list[_Claim] = []
         self._next_ms: float | None = None
         ceiling = backoff.ceiling if backoff is not None else None
-        self._look_around_s = min(_LOOK_AROUND_S, ceiling / 1000) if ceiling else _LOOK_AROUND_S
+        self._look_around_s = min(_LOOK_AROUND_S, broker.lease_ms / 2000, (ceiling or math.inf) / 1000)
         #: Whether a blocked look at the wake keys is under way (see `fall_asleep`).
         self.asleep = False
+        #: When it has to be over (monotonic seconds): a connection that is silent then is dead.
+        self.overdue = math.inf
 
     def stream(self) -> Iterator[Message]:
         """Give messages for as long as nobody stops us, each held under a lease.
@@ -172,7 +178,7 @@ class Consumer:
         """Block until something may be there, at most the look-around; ends early when stopped."""
         self.fall_asleep()
         sources = [self.fileno(), self.stop_signal.fileno()]
-        woken, _, _ = select.select(sources, [], [], self._look_around_s + 5)
+        woken, _, _ = select.select(sources, [], [], max(0.0, self.overdue - time.monotonic()))
         if sources[0] in woken or not woken:
             self.wake_up()
 
@@ -189,11 +195,16 @@ class Consumer:
         wakes = wakes or [keys.wake("", 0)]  # no queue exists yet: look again after the timeout
         self._sleeper.send("BLPOP", *wakes, f"{max(seconds, 0.001):.3f}")
         self.asleep = True
+        self.overdue = time.monotonic() + seconds + _TARDINESS_S
 
     def wake_up(self) -> None:
-        """Read the end of the blocking look that `fall_asleep` started."""
+        """Read the end of the blocking look that `fall_asleep` started, which is there or overdue.
+
+        Raises:
+            BackendUnavailableError: It is not there; the connection is given up.
+        """
         self.asleep = False
-        self._sleeper.receive(self._look_around_s + 5)
+        self._sleeper.receive(_TARDINESS_S)
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when the sleep is over."""

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alsek.core.envelope import open_error
 from alsek.defaults import DEFAULT_RESULT_RETENTION_MS
 from alsek.exceptions import TaskFailedError
+from alsek.storage.backends.own_results import Looks, OwnResults
 from alsek.storage.backends.redis.results import Results
 from alsek.storage.backends.redis.standard import RedisBackend
 from alsek.storage.backends.redis.verbs import StoredResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from alsek.core.message import Message
     from alsek.storage.backends.abstract import Backend
+    from alsek.storage.backends.redis.subscriber import Subscription
     from alsek.storage.backends.redis.values import Outcome, TakeVerb
 
 
@@ -27,16 +29,17 @@ class ResultStore:
     usable in any of them.
 
     Args:
-        backend: Where the results lie.
+        backend: Where the results lie. In a backend of one's own they are looked for again and again, and a message
+            that failed is not told from one that still runs.
 
     Raises:
-        NotImplementedError: The backend is no `RedisBackend`.
+        NotImplementedError: The backend is an asynchronous one.
     """
 
     def __init__(self, backend: Backend) -> None:
-        if not isinstance(backend, RedisBackend):
-            raise NotImplementedError(f"results are kept in a RedisBackend, not in a {type(backend).__name__}")
-        self.backend: RedisBackend = backend
+        if backend.IS_ASYNC:
+            raise NotImplementedError(f"results need a synchronous backend, not a {type(backend).__name__}")
+        self.backend = backend
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(backend={self.backend!r})"
@@ -173,15 +176,16 @@ class ResultStore:
         Raises:
             SerializationError: The serializer cannot hold it.
         """
-        keys = self.backend.keys
         text = self.serialize(result)
         kids_key, progenitor = "", message.progenitor_uuid
-        if progenitor:
+        if progenitor and isinstance(self.backend, RedisBackend):
+            keys = self.backend.keys
             if keys.partition(progenitor) == keys.partition(message.uuid):
                 kids_key = keys.kids(progenitor).removeprefix(keys.tag_of(progenitor))
             else:
                 # Out of reach for the step that stores the result.
-                self._results.note_descendant(progenitor, message.uuid, time.time_ns() // 1_000_000, _ttl(message))
+                redis = Results(keys, self.backend.links)
+                redis.note_descendant(progenitor, message.uuid, time.time_ns() // 1_000_000, _ttl(message))
         return StoredResult(self.get_storage_name(message), text, _ttl(message), kids_key)
 
     def is_engine_native(self, backend: Backend) -> bool:
@@ -191,12 +195,21 @@ class ResultStore:
             cls.set is ResultStore.set
             and cls.serialize is ResultStore.serialize
             and cls.get_storage_name is ResultStore.get_storage_name
+            and isinstance(self.backend, RedisBackend)
             and self.backend.same_store(backend)
         )
 
+    def watch(self, channels: Iterable[str]) -> Subscription | Looks:
+        """Be told when to look; use it in a `with` block."""
+        if isinstance(self.backend, RedisBackend):
+            return self.backend.subscriber.open(channels)
+        return Looks()
+
     @property
-    def _results(self) -> Results:
-        return Results(self.backend.keys, self.backend.links)
+    def _results(self) -> Results | OwnResults:
+        if isinstance(self.backend, RedisBackend):
+            return Results(self.backend.keys, self.backend.links)
+        return OwnResults(self.backend)
 
     # Which results belong to a message.
 
@@ -236,7 +249,7 @@ class ResultStore:
         family = self._family(message, descendants)
         while True:
             watched = self._channels(family)
-            with self.backend.subscriber.open(watched) as subscription:
+            with self.watch(watched) as subscription:
                 # As long as no descendant turns up that nobody named before.
                 while self._channels(family) == watched:
                     event = subscription.next(deadline)
@@ -252,6 +265,8 @@ class ResultStore:
                         raise TimeoutError(f"{message.summary} had no result within {timeout:,} ms")
 
     def _channels(self, family: _Family) -> list[str]:
+        if not isinstance(self.backend, RedisBackend):
+            return [uuid for uuid, _ in family.members]
         keys = self.backend.keys
         channels = [keys.done_channel(uuid) for uuid, _ in family.members]
         return channels if family.all_wanted else [*channels, keys.kids(family.root)]

@@ -161,15 +161,17 @@ class _Audit:
             ids: Partition and uuid, and the index in which it was met, if it was.
         """
         facts = self._reader.facts([(partition, uuid) for partition, uuid, _ in ids])
-        drafts = []
-        for draft, (_, _, met) in zip(facts, ids, strict=True):
-            queues = {draft.queue} if met is None else {draft.queue, met.queue}
-            drafts.append((draft, all_indexes(queues - {""})))
+        # Where a message stands beside the index in which it was met is asked when its record is met.
+        drafts = [
+            (draft, all_indexes({draft.queue} - {""}) if met is None else [])
+            for draft, (_, _, met) in zip(facts, ids, strict=True)
+        ]
+        found = self._reader.standing(drafts)
+        for draft, standing, (_, _, met) in zip(facts, found, ids, strict=True):
             if met is None:
                 self._count("records", 1)
                 self._report.newer += draft.newer
-        for (draft, _), standing in zip(drafts, self._reader.standing(drafts), strict=True):
-            if judge(draft, standing):
+            if judge(draft, standing if met is None else [met]):
                 self._confirm(draft)
 
     def _confirm(self, suspect: Facts) -> None:

@@ -62,7 +62,7 @@ class ResultPool:
         for message in messages:
             for channel in store.channels(message, descendants):
                 waiting.setdefault(channel, []).append(message)
-        with store.backend.subscriber.open(waiting) as subscription:
+        with store.watch(waiting) as subscription:
             while pending:
                 event = subscription.next(time.monotonic() + wait / 1000)
                 told = waiting.get(event.channel, []) if event is not None and event.channel else pending.values()

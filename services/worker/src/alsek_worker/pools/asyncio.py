@@ -147,7 +147,11 @@ class AsyncLoop:
         self._starting = False
 
     async def _serve(self, attempt: Attempt) -> None:
-        await self._execution.run_async(attempt)
+        try:
+            await self._execution.run_async(attempt)
+        except BaseException as error:  # noqa: BLE001  (a fault of ours: user code is caught inside)
+            self._execution.break_off(attempt, error)
+            self._intake.retire("it could not settle its work")
         self._running.pop(attempt, None)
         self._interrupted.pop(attempt, None)
         self._intake.finish(attempt)
@@ -158,6 +162,15 @@ class AsyncLoop:
         task = self._running.get(attempt)
         if task is not None:
             task.cancel()
+            task.add_done_callback(lambda _: self._clear_up(attempt))
+
+    def _clear_up(self, attempt: Attempt) -> None:
+        # Cancelled before its first step, a coroutine does not run at all: nobody else would hand in its attempt.
+        if self._running.pop(attempt, None) is not None:
+            self._interrupted.pop(attempt, None)
+            self._execution.break_off(attempt, asyncio.CancelledError())
+            self._intake.finish(attempt)
+            self._start()
 
 
 def _loop_factory(wanted: bool | None) -> Any:

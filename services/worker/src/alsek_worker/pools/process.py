@@ -110,14 +110,19 @@ class ProcessSlot:
                 run(attempt)
                 self._current = None
                 intake.finish(attempt)
-            except BaseException:  # noqa: BLE001  (an interruption that arrived after its attempt had ended)
+            except BaseException as error:
                 attempt, self._current = self._current, None
-                if attempt is not None:
-                    intake.finish(attempt)
+                if attempt is None:
+                    continue
+                if attempt.interruption is None:
+                    # What we do ourselves fails, for want of memory perhaps: what is held is given back when we are dead.
+                    raise
+                self._execution.break_off(attempt, error)  # an interruption arrived just before or after the run
+                intake.finish(attempt)
 
     def _on_sigterm(self, _number: int, _frame: Any) -> None:
         attempt = self._current
-        if attempt is None:
+        if attempt is None or attempt.decided:  # nothing of the user's runs any more
             return
         reason = self._ledger.asked_to_stop(attempt.slot)
         if reason is not None and attempt.interruption is None:

@@ -145,12 +145,14 @@ class ThreadGroup:
                 if attempt.interruption is not None:
                     _raise_in(seat.ident, None)
                 intake.finish(attempt)
-            except BaseException:  # noqa: BLE001  (an interruption that arrived after its attempt had ended)
+            except BaseException as error:  # noqa: BLE001  (an interruption just before or after the run, or a fault)
                 attempt = seat.attempt
                 with seat.lock:
                     seat.attempt = None
                 if attempt is not None:
+                    self._execution.break_off(attempt, error)
                     intake.finish(attempt)
+                    intake.retire("it could not settle its work")
 
     def _settle_without(self, attempt: Attempt) -> None:
         self._execution.give_up(attempt)

@@ -49,8 +49,12 @@ class Policy:
 
     @property
     def silence_ms(self) -> int:
-        """Silence of all workers that reads as an outage: three renewals missed."""
-        return self.lease_ms
+        """Silence of all workers that reads as an outage.
+
+        Somebody speaks at least every third of a lease, and then no lease lapses for two thirds of one: a silence
+        between the two is noticed before it can have cost a live worker its lease, with time to renew afterwards.
+        """
+        return self.lease_ms * 11 // 20
 
 
 class NewMessage(NamedTuple):

@@ -90,7 +90,9 @@ class Arena:
 
     def open(self) -> Counter[str]:
         """How many messages wait (r), are delayed (d) or leased (l)."""
-        names = [(letter, f"{self.broker.keys.tag(0)}{letter}:{queue}") for letter in "rdl" for queue in QUEUES.values()]
+        names = [
+            (letter, f"{self.broker.keys.tag(0)}{letter}:{queue}") for letter in "rdl" for queue in QUEUES.values()
+        ]
         with self.broker.redis.conn.pipeline(transaction=True) as pipe:
             for _, name in names:
                 pipe.zcard(name)
@@ -139,7 +141,10 @@ class Arena:
 
     def logs(self, lines: int = 60) -> str:
         """The ends of all logs."""
-        parts = [f"--- {process.log_path.name}\n" + "\n".join(process.log.splitlines()[-lines:]) for process in self.processes.started]
+        parts = [
+            f"--- {process.log_path.name}\n" + "\n".join(process.log.splitlines()[-lines:])
+            for process in self.processes.started
+        ]
         return "\n".join(parts)
 
     # -- judging -------------------------------------------------------------------------------------------------
@@ -147,9 +152,7 @@ class Arena:
     def verdict(self, *, poison: Iterable[str] = (), expect_end: bool = True) -> Verdict:
         """Audit what is stored, and judge the whole run; the caller says how many duplicates are in order."""
         assert_sound(self.broker)
-        verdict = check(
-            self.events(), ended(self.broker), seed=self.seed, poison=list(poison), expect_end=expect_end
-        )
+        verdict = check(self.events(), ended(self.broker), seed=self.seed, poison=list(poison), expect_end=expect_end)
         verdict.assert_ok(max_duplicates=None)
         return verdict
 

@@ -61,8 +61,11 @@ def test_a_line_that_is_silent_for_a_while(arena: Arena, direction: Direction) -
 
 
 def test_a_sleeper_whose_connection_was_forgotten_wakes_up(arena: Arena) -> None:
-    """It waits for a push on a connection that nobody serves any more; TCP itself sees nothing wrong with it."""
-    lease_s = 10
+    """It waits for a push on a connection that nobody serves any more, and TCP itself sees nothing wrong with it.
+
+    Where TCP does see it (a peer that vanished), its keepalive ends the connection within 8 s.
+    """
+    lease_s = 10  # a sleeper looks around after half of it
     with Proxy(arena.server.port, record=False) as proxy:
         pool = pool_at(arena, proxy.url, "worker", "--lease", str(lease_s), *OPTIONS)
         for kind in KINDS:

@@ -33,8 +33,11 @@ def test_an_outage_starts_nothing_twice(arena: Arena, how: str, length: str) -> 
     healed = []
     for _ in range(chaos_size(1, 20)):
         # Some end while Redis is away, some long after; some have not been started when it goes.
-        running = [arena.one(f"in_{kind}", "" if kind == "loop" else "nap", spell)
-                   for kind in KINDS for spell in (seconds / 2, seconds + 1.5 * LEASE_S)]
+        running = [
+            arena.one(f"in_{kind}", "" if kind == "loop" else "nap", spell)
+            for kind in KINDS
+            for spell in (seconds / 2, seconds + 1.5 * LEASE_S)
+        ]
         waiting = [arena.one(f"in_{kind}", delay=500 + 300 * number) for kind in KINDS for number in range(5)]
         for message in running:
             arena.wait(message, "START")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -18,6 +18,9 @@ from alsek.storage.backends.redis import AsyncRedisBackend, RedisBackend
 from alsek.storage.serialization import BinarySerializer, JsonSerializer, Serializer
 from alsek.tools import ResultPool
 from harness.eventually import eventually
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 # -- a backend of one's own ------------------------------------------------------------------------------------------
 

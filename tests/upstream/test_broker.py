@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from alsek import Broker, Message
+from alsek import Broker, Lock, Message
 from alsek.core.backoff import ConstantBackoff
 from alsek.core.consumer import Consumer
 from alsek.defaults import DEFAULT_TTL
@@ -150,6 +150,19 @@ def test_fields_are_written_back_to_where_the_message_is(dead: bool, broker: Bro
 def test_writing_back_what_is_nowhere_is_refused(broker: Broker) -> None:
     with pytest.raises(MessageDoesNotExistsError):
         broker.sync_to_backend(Message("add"))
+
+
+@pytest.mark.parametrize("verb", ["remove", "ack", "fail"])
+def test_a_linked_lock_is_released_with_its_message(verb: str, broker: Broker) -> None:
+    lock = Lock("mine", broker.backend)
+    lock.acquire()
+    message = Message("add", queue="math").link_lock(lock)
+    broker.submit(message)
+
+    getattr(broker, verb)(message)
+
+    assert not lock.held
+    assert message.linked_lock is None
 
 
 def test_unlike_upstream_a_uuid_stands_for_one_message_whatever_its_task(broker: Broker, message: Message) -> None:

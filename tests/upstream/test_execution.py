@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alsek import Lock
 from alsek.core.status.types import TaskStatus
 from harness.eventually import eventually
 
@@ -296,6 +297,17 @@ def test_what_runs_too_long_fails_with_a_timeout_error(name: str, worked: Module
 
     assert end_of(message, worked) is TaskStatus.FAILED
     assert worked.broker.sync_from_backend(message).exception_details.name == "TimeoutError"
+
+
+@pytest.mark.parametrize("how", ["return", "raise"])
+def test_a_linked_lock_is_released_when_its_message_ends(how: str, worked: ModuleType) -> None:
+    lock = Lock(f"ends by {how}", worked.backend)
+    lock.acquire()
+    message = worked.in_thread.generate((how,), submit=False).link_lock(lock)
+    worked.broker.submit(message)
+
+    eventually(lambda: not lock.held, what="the lock is free")
+    eventually(lambda: not worked.broker.exists(message), what="the message has ended")
 
 
 # -- trackers --------------------------------------------------------------------------------------------------------

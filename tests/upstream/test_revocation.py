@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alsek import Broker, Message, StatusTracker, task
+from alsek import Broker, Lock, Message, StatusTracker, task
 from alsek.core.status.types import TaskStatus
 from alsek.exceptions import TaskFailedError
 from harness.eventually import eventually
@@ -87,6 +87,17 @@ def test_without_dead_letters_a_revocation_is_remembered(dlq_ttl: int | None, tr
 
     assert tracked.is_revoked(message)
     assert tracked.status_tracker.get(message).status is TaskStatus.FAILED
+
+
+def test_a_linked_lock_is_released_with_a_revoked_message(plain: Task, backend: RedisBackend) -> None:
+    lock = Lock("mine", backend)
+    lock.acquire()
+    message = plain.generate(submit=False).link_lock(lock)
+    plain.broker.submit(message)
+
+    plain.revoke(message)
+
+    assert not lock.held
 
 
 def test_a_message_that_ended_stays_as_it_ended(worked: ModuleType) -> None:

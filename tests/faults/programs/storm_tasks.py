@@ -158,5 +158,3 @@ async def work_in_loop(message: Message, how: str, seconds: float, times: int) -
     await asyncio.sleep(seconds)
     journal.end(message.uuid, token)
     return token
-
-

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 
@@ -24,6 +24,9 @@ from alsek.storage.backends.lazy import LazyClient
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.result import ResultStore
 from alsek.types import Empty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Where the server of these tests is; read when the first command is sent.
 URL_VARIABLE = "ALSEK_UPSTREAM_URL"

@@ -70,8 +70,6 @@ class Heartbeat:
         self._lost = lost
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self.last_answer = time.monotonic()
-        """When Redis last answered, in seconds of the monotonic clock: whether this worker is ready."""
 
     def start(self) -> None:
         """Begin to beat; the first beat comes at once."""
@@ -95,7 +93,6 @@ class Heartbeat:
             if entry.generation not in child.interrupted
         ]
         codes = self._broker.renew([lease for _, _, lease in held], self._queues)
-        self.last_answer = time.monotonic()
         # What was settled while we asked is no loss.
         losses = [
             Loss(child, entry, code)

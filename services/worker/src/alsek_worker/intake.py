@@ -205,7 +205,11 @@ class Intake:
                 log.info("Removed %s.", settlement.message.summary)
             self._let_go(attempt)
         if messages:
-            self._slots.deliver([self._hold(message) for message in messages])
+            attempts = [self._hold(message) for message in messages]
+            if self._accepting:
+                self._slots.deliver(attempts)
+            else:  # the late answer to a claim made before the drain
+                self._give_back(attempts)
         if want > 0:
             self._note_pressure(full=len(messages) >= want)
             if len(messages) < want:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alsek.core.backoff import Backoff
-    from alsek.core.message import Message
     from alsek.core.task import Task
     from alsek.types import SupportedMechanismType
 
@@ -118,10 +117,6 @@ class WorkerPool:
 
     def prune(self) -> None:
         """Do nothing: a dead child is noticed and replaced at once. Kept for upstream's programs."""
-
-    def submit_message(self, message: Message) -> bool:
-        """Refuse: messages reach a pool through their queue."""
-        raise NotImplementedError(f"Submit {message.summary} through its task or broker; pools claim from queues")
 
     def _crews(self) -> list[Crew]:
         raise NotImplementedError

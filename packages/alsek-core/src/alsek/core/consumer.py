@@ -23,7 +23,7 @@ from alsek.exceptions import (
     ValidationError,
 )
 from alsek.storage.backends.redis.link import Call, Link
-from alsek.storage.backends.redis.verbs import Interest, Verbs
+from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Interest, Verbs
 
 if TYPE_CHECKING:
     from alsek.core.broker import Broker
@@ -37,6 +37,9 @@ _LOOK_AROUND_S: Final = 20.0
 
 #: How much later than asked for Redis may end a blocked look, seconds.
 _TARDINESS_S: Final = 2.0
+
+#: What is readable is there in no time, what is overdue is not worth a longer wait, seconds.
+_REPLY_S: Final = 0.5
 
 #: How long a message of a newer release is left for a newer worker, ms.
 _NEWER_DELAY_MS: Final = 5_000
@@ -59,6 +62,12 @@ class _Claim(NamedTuple):
     token: str
     interests: list[Interest]
     want: int
+
+    def of(self, want: int) -> _Claim:
+        """Give the same claim of another number of messages."""
+        args = [*self.call.args]
+        args[1] = want
+        return self._replace(call=self.call._replace(args=args), want=want)
 
 
 class Consumer:
@@ -163,6 +172,7 @@ class Consumer:
             if len(messages) >= want:
                 self._next_ms = 0
                 break
+            claim = claim.of(want - len(messages))  # noqa: PLW2901  (no more than is still wanted)
             before = time.monotonic()
             try:
                 (reply,) = self._link.execute([claim.call])
@@ -201,10 +211,14 @@ class Consumer:
         """Read the end of the blocking look that `fall_asleep` started, which is there or overdue.
 
         Raises:
-            BackendUnavailableError: It is not there; the connection is given up.
+            BackendUnavailableError: It is not there; the connections are given up.
         """
         self.asleep = False
-        self._sleeper.receive(_TARDINESS_S)
+        try:
+            self._sleeper.receive(_REPLY_S)
+        except BackendUnavailableError:
+            self._link.close()  # it went the same way: better a new one than another wait for nothing
+            raise
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when the sleep is over."""
@@ -232,7 +246,7 @@ class Consumer:
             start = self._turn % len(wanted)
             wanted = wanted[start:] + wanted[:start]
         partitions = self.broker.keys.partitions
-        share = want if want < 2 * partitions else want // partitions
+        share = min(want if want < 2 * partitions else want // partitions, MOST_IN_A_CALL)
         verbs: Verbs = self.broker.verbs
         claims = []
         for i in range(partitions):

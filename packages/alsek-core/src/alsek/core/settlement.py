@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alsek.storage.backends.redis.scripts import Code
-from alsek.storage.backends.redis.verbs import Ack, Held, NewMessage, StoredResult, Verbs
+from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Ack, Held, NewMessage, StoredResult, Verbs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,11 +129,14 @@ def plan(verbs: Verbs, settlements: Sequence[Settlement]) -> Plan:
                 made.calls.append(verbs.fail(partition, held, settlement.reason, settlement.error, settlement.body))
                 made.positions.append([i])
     for partition, (batch, positions) in acks.items():
-        made.calls.append(verbs.ack(partition, batch))
-        made.positions.append([positions[i] for i in verbs.ack_order(batch)])
+        for start in range(0, len(batch), MOST_IN_A_CALL):
+            chunk = batch[start : start + MOST_IN_A_CALL]
+            made.calls.append(verbs.ack(partition, chunk))
+            made.positions.append([positions[start + i] for i in verbs.ack_order(chunk)])
     for partition, (group, positions) in releases.items():
-        made.calls.append(verbs.release(partition, group))
-        made.positions.append(positions)
+        for start in range(0, len(group), MOST_IN_A_CALL):
+            made.calls.append(verbs.release(partition, group[start : start + MOST_IN_A_CALL]))
+            made.positions.append(positions[start : start + MOST_IN_A_CALL])
     return made
 
 

@@ -13,7 +13,8 @@
 -- A repeat with the same token answers the same messages (as far as their leases still stand).
 -- include: _prelude
 
-local token, want, lease_ms, max_deliveries = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- Lua hands at most some 8,000 values on to a command, two for each lease: a larger hand is taken in several claims.
+local token, want, lease_ms, max_deliveries = ARGV[1], math.min(tonumber(ARGV[2]), 1000), tonumber(ARGV[3]), tonumber(ARGV[4])
 local weight, dlq_ms, gap_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local receipt_key, receipt_ms = tag .. 'c:' .. ARGV[9], tonumber(ARGV[10])
 local queues = (#KEYS - 1) / 5
@@ -44,7 +45,7 @@ if ARGV[8] == '1' then
       local qi = tonumber(string.match(segment, '^%d+'))
       for id in string.gmatch(segment, ' (%S+)') do
         local h = redis.pcall('HMGET', tag .. 'm:' .. id, 's', 't', 'T', 'b', 'p', 'n', 'd', 'f', 'e')
-        if not h.err and h[1] == 'l' and h[2] == token then
+        if not h.err and h[1] == 'l' and h[2] == token and h[3] and h[4] then
           local past = {num(h[5]), num(h[6]), num(h[7]), num(h[8]), h[9] or ''}
           hand_out(qi, id, h[3], h[4], table.concat(past, ' '))
         end

@@ -31,7 +31,8 @@ for qi = 1, (#KEYS - 1) / 5 do
   local over = redis.call('ZRANGEBYSCORE', qkey(qi, DEAD), '-inf', now, 'LIMIT', 0, 100)
   for i = 1, #over do
     redis.call('ZREM', qkey(qi, DEAD), over[i])
-    redis.call('DEL', tag .. 'm:' .. over[i])
+    local rec = tag .. 'm:' .. over[i]
+    if redis.pcall('HGET', rec, 's') == 'x' then redis.call('DEL', rec) end
   end
 end
 return codes

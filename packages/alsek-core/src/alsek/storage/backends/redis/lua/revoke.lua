@@ -25,7 +25,7 @@ if state == 'l' and ARGV[2] == '1' then return 0 end
 unindex(1, id, state)
 bury(1, rec, id, h[3], h[4], h[2] or '', 'revoked', ARGV[5], 'V', clock(), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6])
 if state == 'l' then
-  local worker = string.match(h[2], '^[^.]+')
+  local worker = string.match(h[2] or '', '^[^.]*')
   redis.call('PUBLISH', ARGV[7] .. worker, 'revoke ' .. id)
   return 4
 end

@@ -17,6 +17,6 @@ redis.call('HSET', rec, 'b', ARGV[3], 'p', ARGV[4], 'n', ARGV[5])
 mark_as_changed(rec)
 if ARGV[6] ~= '' then redis.call('HSET', rec, 'e', ARGV[6]) end
 if h[1] == 'r' and before ~= tonumber(ARGV[4]) then
-  redis.call('ZINCRBY', qkey(1, READY), (tonumber(ARGV[4]) - before) * tonumber(ARGV[7]), id)
+  redis.call('ZADD', qkey(1, READY), 'XX', 'INCR', (tonumber(ARGV[4]) - before) * tonumber(ARGV[7]), id)
 end
 return 1

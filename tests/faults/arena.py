@@ -20,7 +20,7 @@ from harness.processes import Process, alsek
 from harness.procfs import Found, descendants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from harness.journal import Journal
     from harness.processes import Processes
@@ -149,9 +149,9 @@ class Arena:
 
     # -- judging -------------------------------------------------------------------------------------------------
 
-    def verdict(self, *, poison: Iterable[str] = (), expect_end: bool = True) -> Verdict:
+    def verdict(self, *, poison: Iterable[str] = (), damaged: Collection[str] = (), expect_end: bool = True) -> Verdict:
         """Audit what is stored, and judge the whole run; the caller says how many duplicates are in order."""
-        assert_sound(self.broker)
+        assert_sound(self.broker, except_for=damaged)
         verdict = check(self.events(), ended(self.broker), seed=self.seed, poison=list(poison), expect_end=expect_end)
         verdict.assert_ok(max_duplicates=None)
         return verdict

@@ -6,7 +6,6 @@ Uuids, times and tokens are fixed, so that two runs can be compared key by key.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +20,7 @@ from alsek.storage.backends.redis.verbs import Held, NewMessage, StoredResult
 from harness.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 

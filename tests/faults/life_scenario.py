@@ -3,7 +3,7 @@ follows. Its links lie in different partitions, so that each follow-up is a writ
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from alsek.core.broker import Broker
@@ -35,7 +35,7 @@ def chain(broker: Broker) -> list[Message]:
     for elsewhere in (True, False, True):
         uuids.append(next(name for name in names if (partition(name) != partition(uuids[-1])) == elsewhere))
     links = [Message("link", queue=QUEUE, uuid=uuid, kwargs={"number": i}) for i, uuid in enumerate(uuids)]
-    for link, following in reversed(list(zip(links, links[1:], strict=False))):
+    for link, following in reversed(list(pairwise(links))):
         link.update(callback_message_data=following.data)
     return links
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def recoveries(events: Iterable[Event], kills: Sequence[Kill]) -> list[Recovery]
     found = []
     for kill in kills:
         for uuid, runs in starts.items():
-            for run, following in zip(runs, runs[1:], strict=False):
+            for run, following in pairwise(runs):
                 if (uuid, run.token) not in failed and run.pid in kill.pids and run.t < kill.t < following.t:
                     found.append(Recovery(uuid, kill, (following.t - kill.t) / 1e9))
     return found

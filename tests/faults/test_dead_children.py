@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from faults.arena import Arena
 from harness.seeds import chaos_size
+
+if TYPE_CHECKING:
+    from faults.arena import Arena
 
 DEATHS = ("kill", "segfault", "exit", "abort", "starve")
 
@@ -18,7 +22,7 @@ def test_what_kills_its_child_runs_again_at_once(arena: Arena) -> None:
     total = chaos_size(150, 5_000)
     pool = arena.pool("process-pool", "--n-processes", "3")
     deadly = [arena.make("in_process", how) for how in DEATHS for _ in range(max(1, total // 100))]
-    messages = deadly + [arena.make("in_process", seconds=0.005) for _ in range(total - len(deadly))]
+    messages = deadly + [arena.make("in_process", seconds=0.01) for _ in range(total - len(deadly))]
     arena.dice.shuffle(messages)
     for start in range(0, total, 25):
         arena.submit(*messages[start : start + 25])
@@ -32,7 +36,7 @@ def test_what_kills_its_child_runs_again_at_once(arena: Arena) -> None:
     assert verdict.submitted == verdict.ended == total
     assert cut_short == len(deadly)
     # What had just ended in the same child, and whose ack was under way, may run again as well.
-    assert verdict.duplicated <= 3 * len(deadly)
+    assert verdict.duplicated <= 5 * len(deadly)
     assert slowest < RECOVERY_S
     for message in deadly:
         runs = starts[message.uuid]

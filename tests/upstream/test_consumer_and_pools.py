@@ -15,7 +15,7 @@ from alsek.core.backoff import ConstantBackoff, LinearBackoff
 from alsek.core.consumer import Consumer
 from alsek.core.worker.process import ProcessWorkerPool
 from alsek.core.worker.thread import ThreadWorkerPool
-from alsek.exceptions import MultipleBrokersError, NoTasksFoundError
+from alsek.exceptions import MultipleBrokersError, NoTasksFoundError, ValidationError
 from alsek.utils.system import smart_cpu_count
 from harness.eventually import eventually
 
@@ -203,6 +203,13 @@ def test_a_pool_watches_the_queues_of_its_tasks_or_those_it_was_given(broker: Br
 
     assert ThreadWorkerPool(tasks=tasks).queues == ["a", "b"]
     assert ThreadWorkerPool(tasks=tasks, queues=["b", "c"]).queues == ["b", "c"]
+
+
+def test_unlike_upstream_a_task_has_to_be_importable_by_worker_processes(broker: Broker) -> None:
+    pool = ThreadWorkerPool(tasks=[task(broker, name="local")(lambda: 1)])
+
+    with pytest.raises(ValidationError, match="top level of a module"):
+        pool.run()
 
 
 def test_hooks_called_by_hand_are_harmless(plain: Task) -> None:

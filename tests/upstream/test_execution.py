@@ -297,6 +297,12 @@ def test_what_runs_too_long_fails_with_a_timeout_error(name: str, worked: Module
 
     assert end_of(message, worked) is TaskStatus.FAILED
     assert worked.broker.sync_from_backend(message).exception_details.name == "TimeoutError"
+    assert story(message, worked, "on_failure") == [
+        ["pre_op"],
+        ["post_op", None, "TimeoutError"],
+        ["do_retry"],
+        ["on_failure", False, "TimeoutError"],
+    ]
 
 
 @pytest.mark.parametrize("how", ["return", "raise"])

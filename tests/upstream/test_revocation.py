@@ -100,6 +100,19 @@ def test_a_linked_lock_is_released_with_a_revoked_message(plain: Task, backend: 
     assert not lock.held
 
 
+def test_a_linked_lock_is_released_when_a_revoked_message_has_stopped(worked: ModuleType) -> None:
+    lock = Lock("revoked", worked.backend)
+    lock.acquire()
+    message = worked.in_thread.generate(("wait",), submit=False).link_lock(lock)
+    worked.broker.submit(message)
+    eventually(lambda: any(line[0] == "ran" for line in worked.story(message)), what="it runs")
+
+    worked.in_thread.revoke(message)
+
+    eventually(lambda: not lock.held, what="the lock is free")
+    assert worked.story(message)[-1][0] == "on_failure"
+
+
 def test_a_message_that_ended_stays_as_it_ended(worked: ModuleType) -> None:
     message = worked.add.generate((1, 2))
     worked.status_tracker.wait_for(message, TaskStatus.SUCCEEDED, timeout=10)

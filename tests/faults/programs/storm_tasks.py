@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alsek.core.backoff import ConstantBackoff
@@ -43,7 +44,14 @@ def start(message: Message) -> str:
 
 
 def work(message: Message, how: str, seconds: float, times: int) -> str:
-    """Do what is asked between a START and an END; gives the token under which it ran."""
+    """Do what is asked between a START and an END; gives the token under which it ran.
+
+    Args:
+        message: Which.
+        how: One of `WAYS`, `DEATHS` or `fail`.
+        seconds: For `WAYS`: how long.
+        times: `DEATHS` happen in so many deliveries, the others in so many attempts; then it just ends.
+    """
     token = start(message)
     assert message.lease is not None
     if how == "fail" and message.retries < times:
@@ -51,7 +59,7 @@ def work(message: Message, how: str, seconds: float, times: int) -> str:
         raise ValueError("as asked")
     if how in DEATHS and message.lease.deliveries <= times:
         DEATHS[how]()
-    elif how in WAYS:
+    elif how in WAYS and message.retries < times:
         WAYS[how](seconds)
     journal.end(message.uuid, token)
     return token
@@ -89,8 +97,7 @@ def cling(seconds: float) -> None:
 
 def starve() -> None:
     """Run out of memory for good: nothing that comes after gets any either."""
-    with open("/proc/self/statm") as statm:
-        size = int(statm.read().split()[0]) * resource.getpagesize()
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (16 << 20), resource.RLIM_INFINITY))
     step = 8 << 20
     while step:
@@ -155,6 +162,7 @@ async def work_in_loop(message: Message, how: str, seconds: float, times: int) -
     if how != "await":
         return work(message, how, seconds, times)
     token = start(message)
-    await asyncio.sleep(seconds)
+    if message.retries < times:
+        await asyncio.sleep(seconds)
     journal.end(message.uuid, token)
     return token

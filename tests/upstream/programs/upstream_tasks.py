@@ -251,12 +251,12 @@ def executed() -> str:
     return "here"
 
 
-@task(broker, queue="threads", timeout=200, max_retries=0, **everything)
+@task(broker, queue="threads", timeout=200, max_retries=0, base_task=Told, **everything)
 def hurried_thread(message: Message) -> None:
     act(message, "wait")
 
 
-@task(broker, queue="processes", mechanism="process", timeout=200, max_retries=0, **everything)
+@task(broker, queue="processes", mechanism="process", timeout=200, max_retries=0, base_task=Told, **everything)
 def hurried_process(message: Message) -> None:
     act(message, "wait")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from alsek.core.message import Message
     from alsek.core.settlement import Settlement
-    from alsek_worker.execution import Recipe
+    from alsek_worker.recipe import Recipe
 
 
 class Attempt:

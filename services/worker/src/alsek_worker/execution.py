@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from alsek.core.backoff import settings2backoff
 from alsek.core.callback import follow_up
@@ -13,17 +13,18 @@ from alsek.core.envelope import pack_error
 from alsek.core.failure import parse_exception
 from alsek.core.settlement import Failed, Released, Retried, Settlement, Succeeded
 from alsek.core.status.types import TaskStatus
-from alsek.core.task import Task
 from alsek.exceptions import BackendUnavailableError, LeaseLostError, RevokedError, TerminationError, UnknownTaskError
 from alsek.logging import current_message
 from alsek.storage.backends.redis.verbs import NewMessage, StoredResult
 from alsek_worker.attempt import Attempt
+from alsek_worker.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from alsek.core.broker import Broker
     from alsek.core.message import Message
+    from alsek.core.task import Task
     from alsek.storage.backends.redis.scripts import Code
 
 #: The names that upstream's log lines carry: programs and eyes are used to them.
@@ -31,36 +32,6 @@ log = logging.getLogger("alsek.core.futures")
 
 #: Pause between two attempts to settle alone while Redis is away, seconds.
 _PAUSE_S: Final = 0.5
-
-
-class Recipe(NamedTuple):
-    """What of a task a worker has to do; what was not overridden is not called."""
-
-    task: Task
-    call: Callable[[Message], Any] | None
-    pre_op: Callable[[Message], Any] | None
-    post_op: Callable[[Message, Any], Any] | None
-    alone: bool
-    native_result: bool
-    kept_status_ms: int | None
-
-    @classmethod
-    def of(cls, task: Task) -> Recipe:
-        """Look once at what a task overrides."""
-        kind = type(task)
-        plain = kind.execute is Task.execute and kind.op is Task.op and not task.takes_message
-        native_status = task.tracks_natively
-        store, tracker = task.result_store, task.status_tracker
-        return cls(
-            task=task,
-            call=None if plain else task.execute,
-            pre_op=None if kind.pre_op is Task.pre_op else task.pre_op,
-            post_op=None if kind.post_op is Task.post_op else task.post_op,
-            # These have something to do after the message is settled, and must know how that went.
-            alone=kind.on_success is not Task.on_success or (tracker is not None and not native_status),
-            native_result=store is not None and store.is_engine_native(task.broker.backend),
-            kept_status_ms=(tracker.ttl or 0) if tracker is not None and native_status else None,
-        )
 
 
 class Execution:
@@ -333,6 +304,7 @@ class Execution:
         message.exception_details = parse_exception(cause)
         self._hook(task.on_revocation, message, error, result)
         self._hook(task.on_failure, message, cause)
+        self._hook(message.release_lock, True, self._broker.backend)
 
     @staticmethod
     def _hook(hook: Callable[..., Any], *args: Any) -> None:

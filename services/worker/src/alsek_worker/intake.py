@@ -24,6 +24,7 @@ from alsek.exceptions import (
     RevokedError,
     TerminationError,
 )
+from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL
 from alsek_worker.attempt import Attempt
 from alsek_worker.execution import Execution, warn_refused
 from alsek_worker.pace import Pace
@@ -42,6 +43,9 @@ log = logging.getLogger("alsek.core.broker")
 
 #: What was taken ahead and not started for so long goes back to the queue, seconds.
 _STALE_S: Final = 0.25
+
+#: So many finished messages are worth a write of their own.
+_WORTH_A_WRITE: Final = 64
 
 #: While enough is in hand, what finished is gathered for so long before it is settled, seconds.
 _GATHER_S: Final = 0.002
@@ -239,10 +243,8 @@ class Intake:
 
     def _room(self) -> int:
         # What is about to be settled makes room in the same write.
-        return min(
-            self._settings.concurrency + self._pace.ahead - (len(self._held) - len(self._unsettled)),
-            self._ledger.vacant,
-        )
+        room = self._settings.concurrency + self._pace.ahead - (len(self._held) - len(self._unsettled))
+        return min(room, self._ledger.vacant, MOST_IN_A_CALL)
 
     def _note_pressure(self, *, full: bool) -> None:
         now = time.monotonic()
@@ -310,8 +312,9 @@ class Intake:
         if not self._accepting and not self._held:
             return
         if self._accepting and not self._pause_s and not self._resting and not self._orders:
-            in_hand = len(self._held) - len(self._done)
-            if 2 * (in_hand - self._settings.concurrency) > self._pace.ahead:
+            finished = len(self._done)
+            left = len(self._held) - finished - self._settings.concurrency
+            if finished < _WORTH_A_WRITE and 2 * left > self._pace.ahead:
                 # Enough is left to do: let more finish before the next write.
                 time.sleep(_GATHER_S)
                 return

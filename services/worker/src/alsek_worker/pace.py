@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from alsek_worker.attempt import Attempt
 
-#: Most messages taken ahead; 100 to 250 in a batch saturate the wire.
-_MOST_AHEAD: Final = 400
+#: Most messages taken ahead: a batch of 250 is on its way while the slots work through the rest.
+_MOST_AHEAD: Final = 1_000
 
 #: No message is taken to run quicker than this, seconds: what is around it costs as much.
 _QUICKEST_S: Final = 20e-6

@@ -55,7 +55,7 @@ FIRST_BOOT_PAUSE_MS = 200
 LONGEST_BOOT_PAUSE_MS = 5_000
 
 #: Leases that fit into a child's ledger.
-LEDGER_SLOTS: dict[SupportedMechanismType, int] = {"thread": 2048, "async": 2048, "process": 512}
+LEDGER_SLOTS: dict[SupportedMechanismType, int] = {"thread": 2048, "async": 2048, "process": 2048}
 
 
 @dataclass(frozen=True, slots=True)

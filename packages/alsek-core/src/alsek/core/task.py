@@ -14,6 +14,7 @@ from alsek.core.message import Message
 from alsek.core.status.types import TaskStatus
 from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT
 from alsek.exceptions import RevokedError, SchedulingError
+from alsek.storage.backends.redis.scripts import Code
 from alsek.types import SUPPORTED_MECHANISMS, SupportedMechanismType
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ class Task(Generation):
             message.update(exception_details=parse_exception(RevokedError("Task Revoked")))
             if not self.tracks_natively:
                 self.update_status(message, TaskStatus.FAILED)
+            if code is Code.DONE:
+                # Not of a running one: it still works under its lock, which is released when it has stopped.
+                message.release_lock(not_linked_ok=True, target_backend=self.broker.backend)
 
     def is_revoked(self, message: Message) -> bool:
         """Tell whether a message was revoked."""

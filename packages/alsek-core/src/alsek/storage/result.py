@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alsek.core.envelope import open_error
-from alsek.defaults import DEFAULT_RESULT_RETENTION_MS
-from alsek.exceptions import TaskFailedError
+from alsek.defaults import DEFAULT_RESULT_RETENTION_MS, MAX_RESULT_BYTES
+from alsek.exceptions import PayloadTooLargeError, TaskFailedError
 from alsek.storage.backends.own_results import Looks, OwnResults
 from alsek.storage.backends.redis.results import Results
 from alsek.storage.backends.redis.standard import RedisBackend
@@ -31,15 +31,17 @@ class ResultStore:
     Args:
         backend: Where the results lie. In a backend of one's own they are looked for again and again, and a message
             that failed is not told from one that still runs.
+        max_result_bytes: Largest serialised result accepted; a task that returns more fails.
 
     Raises:
         NotImplementedError: The backend is an asynchronous one.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, max_result_bytes: int = MAX_RESULT_BYTES) -> None:
         if backend.IS_ASYNC:
             raise NotImplementedError(f"results need a synchronous backend, not a {type(backend).__name__}")
         self.backend = backend
+        self.max_result_bytes = max_result_bytes
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(backend={self.backend!r})"
@@ -71,6 +73,7 @@ class ResultStore:
         Raises:
             KeyError: `nx`, and there is one.
             SerializationError: The serializer cannot hold it.
+            PayloadTooLargeError: It takes more than `max_result_bytes`.
         """
         if not self._results.put(message.uuid, self.wire(message, result), nx=nx):
             raise KeyError(f"{message.summary} has a result already")
@@ -175,8 +178,17 @@ class ResultStore:
 
         Raises:
             SerializationError: The serializer cannot hold it.
+            PayloadTooLargeError: It takes more than `max_result_bytes`.
         """
         text = self.serialize(result)
+        size = len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode())
+        if size > self.max_result_bytes:
+            raise PayloadTooLargeError(
+                f"The result of {message.summary} takes {size:,} bytes, more than the {self.max_result_bytes:,} "
+                "allowed: keep large data elsewhere, and return its address",
+                size=size,
+                limit=self.max_result_bytes,
+            )
         kids_key, progenitor = "", message.progenitor_uuid
         if progenitor and isinstance(self.backend, RedisBackend):
             keys = self.backend.keys

@@ -115,7 +115,7 @@ class ProcessSlot:
                 if attempt is None:
                     continue
                 if attempt.interruption is None:
-                    # What we do ourselves fails, for want of memory perhaps: what is held is given back when we are dead.
+                    # What we do ourselves fails, for want of memory perhaps: our death gives back what is held.
                     raise
                 self._execution.break_off(attempt, error)  # an interruption arrived just before or after the run
                 intake.finish(attempt)

@@ -51,7 +51,13 @@ class Hostile:
 
 def corpus(queue: str, task: str) -> list[Hostile]:
     """Everything, for one queue; `task` is one that its workers know."""
-    return [*_bodies(queue, task), *_contents(queue, task), *_values(queue, task), *_fields(queue, task), *_ids(queue, task)]
+    return [
+        *_bodies(queue, task),
+        *_contents(queue, task),
+        *_values(queue, task),
+        *_fields(queue, task),
+        *_ids(queue, task),
+    ]
 
 
 def plant(client: Redis, keys: Keys, queue: str, record: Hostile) -> None:
@@ -168,7 +174,21 @@ def _values(queue: str, task: str) -> Iterator[Hostile]:
 def _fields(queue: str, task: str) -> Iterator[Hostile]:
     """Records whose other fields are damaged."""
     good = body(queue)
-    numbers = ("abc", "", "NaN", "nan", "inf", "-inf", "-1", "1e308", "1e20", "0x10", "1.5", "99999999999999999999", "\0")
+    numbers = (
+        "abc",
+        "",
+        "NaN",
+        "nan",
+        "inf",
+        "-inf",
+        "-1",
+        "1e308",
+        "1e20",
+        "0x10",
+        "1.5",
+        "99999999999999999999",
+        "\0",
+    )
     for name in "pndfx":
         for value in numbers:
             fate = ANY if name == "x" else RUNS
@@ -186,7 +206,9 @@ def _fields(queue: str, task: str) -> Iterator[Hostile]:
         yield Hostile(f"T = {value!r:.20}", _hash(task, good, T=value))
     for value in ("no_such_task", "os.system", "__import__"):
         # The last of its deliveries: the next release ends it.
-        yield Hostile(f"T = {value!r}", _hash(task, good, T=value, f="4", d="4"), reason="unknown_task", text="knows the task")
+        yield Hostile(
+            f"T = {value!r}", _hash(task, good, T=value, f="4", d="4"), reason="unknown_task", text="knows the task"
+        )
     yield Hostile("fields of a newer release", _hash(task, good, zz="1", Q="x"), fate=RUNS)
     for name in "bT":
         fields = {key: value for key, value in _hash(task, good).items() if key != name}

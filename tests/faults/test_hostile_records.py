@@ -40,10 +40,12 @@ def test_no_record_stops_a_worker_or_its_queue(arena: Arena, kind: str) -> None:
     eventually(
         lambda: not [record for record in hostile if _problem(arena, client, queue, record)],
         20,
-        what=lambda: "\n".join(
-            f"{record.name}: {problem}" for record in hostile if (problem := _problem(arena, client, queue, record))
-        )
-        + arena.logs(),
+        what=lambda: (
+            "\n".join(
+                f"{record.name}: {problem}" for record in hostile if (problem := _problem(arena, client, queue, record))
+            )
+            + arena.logs()
+        ),
         interval=0.2,
     )
     later = arena.one(f"in_{kind}", "none")
@@ -72,7 +74,9 @@ def _problem(arena: Arena, client: Any, queue: str, record: Hostile) -> str:
     kind = client.type(name)
     if kind == b"string" and record.kind == "hash":
         ended = client.get(name)
-        return "" if ended[:1] == b"S" and record.fate in (RUNS, ANY) and not where else f"ended as {ended!r} in {where}"
+        return (
+            "" if ended[:1] == b"S" and record.fate in (RUNS, ANY) and not where else f"ended as {ended!r} in {where}"
+        )
     if record.fate == DROPPED:
         return f"stands in {where}" if where else ""
     state, reason, error, deliveries, packed = client.hmget(name, "s", "a", "e", "d", "b")
@@ -81,7 +85,11 @@ def _problem(arena: Arena, client: Any, queue: str, record: Hostile) -> str:
         return "" if where in ("x", "l", "r") else f"{state!r} in {where}"
     if record.fate == WAITS:
         untouched = packed == record.fields["b"] and deliveries in (None, b"0") and state in (b"d", b"r")
-        return "" if untouched and where in ("d", "r") and client.hget(name, "f") else f"{state!r} in {where}, d={deliveries!r}"
+        return (
+            ""
+            if untouched and where in ("d", "r") and client.hget(name, "f")
+            else f"{state!r} in {where}, d={deliveries!r}"
+        )
     if record.fate == DEAD and where == "x":
         right = reason == record.reason.encode() and record.text.encode() in (error or b"")
         return "" if right and error else f"dead of {reason!r}: {error!r:.200}"

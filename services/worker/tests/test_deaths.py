@@ -72,8 +72,8 @@ def test_no_child_outlives_its_supervisor(stage: Stage, task: str, how: str) -> 
 
     pool.kill()
 
-    eventually(lambda: not any(map(running, children)), 2.0, what="all children are dead")
-    eventually(lambda: not pool.orphans(), 2.0, what="the fork server is gone too")
+    eventually(lambda: not any(map(running, children)), 5.0, what="all children are dead")
+    eventually(lambda: not pool.orphans(), 5.0, what="the fork server is gone too")
 
 
 def test_a_killed_fork_server_is_replaced(stage: Stage) -> None:

@@ -50,7 +50,7 @@ MAX_PRIORITY: Final = 4_095
 #: 1 MiB. Larger data belongs in an object store, and its address in the message.
 MAX_MESSAGE_BYTES: Final = 1_048_576
 
-#: 64 MiB. While a larger result travels, Redis serves nobody else; from 512 MiB on it refuses, and drops the connection.
+#: 64 MiB. While a larger result travels, Redis serves nobody else; from 512 MiB on it refuses.
 MAX_RESULT_BYTES: Final = 67_108_864
 
 #: A uuid takes 36 characters; longer ids of foreign systems fit too, and keys stay short.

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alsek.exceptions import CorruptMessageError, UnsupportedMessageVersionError
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -34,10 +36,13 @@ def unwritten(broker: Broker, consumer_id: str, known: Collection[str]) -> list[
         if not receipt:
             continue
         # "<token> <queue number> <uuid> <uuid>…", one line for each queue.
-        token, _, claimed = receipt.decode().partition(" ")
+        token, _, claimed = receipt.decode("utf-8", "replace").partition(" ")
         uuids = [uuid for line in claimed.split("\n") for uuid in line.split(" ")[1:]]
         for uuid in uuids:
-            message = None if uuid in known else broker.find(uuid)
+            try:
+                message = None if uuid in known else broker.find(uuid)
+            except (CorruptMessageError, UnsupportedMessageVersionError):
+                continue  # it may be what the child died of; when its lease is over, the engine counts that
             if message is not None and message.lease is not None and message.lease.token == token:
                 lost.append(message)
     return lost

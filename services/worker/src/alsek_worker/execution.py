@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from alsek.core.backoff import settings2backoff
+from alsek.core.backoff import ExponentialBackoff, settings2backoff
 from alsek.core.callback import follow_up
 from alsek.core.envelope import pack_error
 from alsek.core.failure import parse_exception
@@ -242,7 +242,7 @@ class Execution:
         settlement: Settlement
         if again:
             self._hook(task.on_retry, message, error)
-            delay = settings2backoff(message.backoff_settings).get(message.retries + 1)
+            delay = self._backoff(message)
             log.info("Retrying %s in %s ms...", message.summary, format(delay, ","))
             details = pack_error(message.exception_details)
             settlement = Retried(message, delay, details, self._body(message, again=True))
@@ -258,6 +258,15 @@ class Execution:
                 self._tell(recipe, message, TaskStatus.RETRYING if again else TaskStatus.FAILED)
         else:
             attempt.settlement = settlement
+
+    @staticmethod
+    def _backoff(message: Message) -> int:
+        try:
+            return settings2backoff(message.backoff_settings).get(message.retries + 1)
+        except Exception:
+            # Not known here, or with parameters that it does not take: the message is tried again all the same.
+            log.exception("The backoff of %s cannot be used; the usual one takes its place.", message.summary)
+            return ExponentialBackoff().get(message.retries + 1)
 
     def _body(self, message: Message, *, again: bool = False) -> bytes:
         try:

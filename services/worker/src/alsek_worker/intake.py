@@ -308,16 +308,20 @@ class Intake:
         self._resting = False
         self._pause_s = min(_LONGEST_PAUSE_S, max(0.05, self._pause_s * 2))
 
+    def _gathers(self) -> bool:
+        """Whether enough is left to do to let more finish before the next write."""
+        if not self._accepting or self._pause_s or self._resting or self._orders:
+            return False
+        finished = len(self._done)
+        left = len(self._held) - finished - self._settings.concurrency
+        return finished < _WORTH_A_WRITE and 2 * left > self._pace.ahead
+
     def _nap(self) -> None:
         if not self._accepting and not self._held:
             return
-        if self._accepting and not self._pause_s and not self._resting and not self._orders:
-            finished = len(self._done)
-            left = len(self._held) - finished - self._settings.concurrency
-            if finished < _WORTH_A_WRITE and 2 * left > self._pace.ahead:
-                # Enough is left to do: let more finish before the next write.
-                time.sleep(_GATHER_S)
-                return
+        if self._gathers():
+            time.sleep(_GATHER_S)
+            return
         now = time.monotonic()
         if self._pause_s:
             wake_at = now + self._pause_s * (0.5 + random() / 2)  # noqa: S311  (jitter)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from alsek.defaults import MAX_DURATION_MS
 from alsek.exceptions import ValidationError
+
+
+#: Any power reaches any ceiling by then; higher ones of whole numbers only take memory, and time.
+_MOST_INCIDENTS: Final = 10_000
 
 
 class BackoffSettingsType(TypedDict):
@@ -122,7 +126,7 @@ class ExponentialBackoff(Backoff):
 
     def formula(self, incidents: int) -> int:
         """Return `factor * base ** incidents`."""
-        return int(self.factor * self.base**incidents)
+        return int(self.factor * self.base ** min(incidents, _MOST_INCIDENTS))
 
 
 def settings2backoff(settings: BackoffSettingsType) -> Backoff:

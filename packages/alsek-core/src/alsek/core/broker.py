@@ -21,10 +21,10 @@ from alsek.exceptions import (
     AlsekError,
     CrashLoopError,
     ExpiredError,
-    RevokedError,
     LeaseLostError,
     MessageAlreadyExistsError,
     MessageDoesNotExistsError,
+    RevokedError,
     ValidationError,
 )
 from alsek.storage.backends.redis.scripts import Code

@@ -277,6 +277,10 @@ class Consumer:
                 log.warning("%s: left for a newer worker (%s)", claimed.uuid, error)
                 self._own.append(Released(_unread(claimed, claim.token), delay_ms=_NEWER_DELAY_MS))
             except (CorruptMessageError, ValidationError) as error:
+                if not _is_text(claimed.uuid):
+                    # Nothing we could say about it would reach it: it dies of its deliveries.
+                    log.error("%r of queue %s is no id and is left alone", claimed.uuid, claimed.queue)
+                    continue
                 log.error(
                     "%s of queue %s cannot be read and becomes a dead letter: %s", claimed.uuid, claimed.queue, error
                 )
@@ -305,6 +309,15 @@ def _interests(subset: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Inte
 
 
 def _unread(claimed: Any, token: str) -> Message:
-    message = Message(claimed.task_name, queue=claimed.queue, uuid=claimed.uuid)
+    # Unchecked, as it is: only what names it is used.
+    message = Message.from_record(task_name=claimed.task_name, uuid=claimed.uuid, queue=claimed.queue, created_at=0)
     message.lease = Lease(token, claimed.fence, claimed.deliveries, 0.0)
     return message
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from alsek.core import record
+from alsek.core import record, rules
 from alsek.core.failure import get_exception_name
 from alsek.core.message import Lease, Message
+from alsek.defaults import MAX_NAME_LENGTH
 from alsek.types import ExceptionDetails
 
 if TYPE_CHECKING:
     from alsek.exceptions import AlsekError
     from alsek.storage.backends.redis.verbs import Claimed
     from alsek.storage.serialization import Serializer
+
+#: Of the uuids that we make.
+_UUID_LENGTH: Final = 36
 
 
 def open_claimed(claimed: Claimed, token: str, deadline: float, serializer: Serializer) -> Message:
@@ -29,7 +33,12 @@ def open_claimed(claimed: Claimed, token: str, deadline: float, serializer: Seri
     Raises:
         UnsupportedMessageVersionError: A newer release packed it.
         CorruptMessageError: Its body cannot be read.
+        ValidationError: Its id or the name of its task is none.
     """
+    if not claimed.task_name.isidentifier() or len(claimed.task_name) > MAX_NAME_LENGTH:  # spares a call to nearly all
+        rules.check_name(claimed.task_name, "task name")
+    if len(claimed.uuid) != _UUID_LENGTH:
+        rules.check_uuid(claimed.uuid)
     message = record.unpack(
         claimed.body,
         task_name=claimed.task_name,
@@ -39,6 +48,7 @@ def open_claimed(claimed: Claimed, token: str, deadline: float, serializer: Seri
         exception_details=open_error(claimed.error),
         serializer=serializer,
     )
+    message.queue = claimed.queue  # what counts is where it stands, not where it says that it does
     message.lease = Lease(token, claimed.fence, claimed.deliveries, deadline)
     return message
 
@@ -51,16 +61,17 @@ def open_record(uuid: str, fields: dict[bytes, bytes], serializer: Serializer) -
         CorruptMessageError: Its body cannot be read.
     """
     message = record.unpack(
-        fields[b"b"],
-        task_name=fields[b"T"].decode(),
+        fields.get(b"b", b""),
+        task_name=fields.get(b"T", b"").decode("utf-8", "backslashreplace"),
         uuid=uuid,
-        priority=int(fields.get(b"p", 0)),
-        retries=int(fields.get(b"n", 0)),
+        priority=_count(fields, b"p"),
+        retries=_count(fields, b"n"),
         exception_details=open_error(fields.get(b"e", b"")),
         serializer=serializer,
     )
-    if fields[b"s"] == b"l":
-        message.lease = Lease(fields[b"t"].decode(), int(fields[b"f"]), int(fields[b"d"]), 0.0)
+    if fields.get(b"s") == b"l":
+        token = fields.get(b"t", b"").decode("utf-8", "backslashreplace")
+        message.lease = Lease(token, _count(fields, b"f"), _count(fields, b"d"), 0.0)
     return message
 
 
@@ -75,8 +86,14 @@ def open_error(packed: bytes) -> ExceptionDetails | None:
         return None
     try:
         return msgspec.json.decode(packed, type=ExceptionDetails)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ExceptionDetails("unknown", packed.decode(errors="replace"))
+
+
+def _count(fields: dict[bytes, bytes], name: bytes) -> int:
+    # As the scripts read it: what is no count is absent.
+    value = fields.get(name, b"0")
+    return int(value) if value.isdigit() and len(value) < 15 else 0
 
 
 def death_note(error: AlsekError) -> bytes:

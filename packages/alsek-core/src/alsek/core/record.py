@@ -10,14 +10,14 @@ What "as usual" means is part of the format: a default that is left out here may
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from alsek.core.backoff import ExponentialBackoff
 from alsek.core.ids import made_at
-from alsek.core.message import Message
-from alsek.defaults import DEFAULT_MECHANISM, DEFAULT_TASK_TIMEOUT, MAX_MESSAGE_BYTES
+from alsek.core.message import LinkedLock, Message
+from alsek.defaults import DEFAULT_MECHANISM, DEFAULT_TASK_TIMEOUT, MAX_DURATION_MS, MAX_MESSAGE_BYTES
 from alsek.exceptions import (
     AlsekError,
     CorruptMessageError,
@@ -107,18 +107,27 @@ def unpack(
         fields = _decode(body[1:])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise CorruptMessageError(f"The message {uuid} cannot be read: {error}", uuid=uuid) from error
+    if fields.keys() == _USUAL and fields["q"].__class__ is str and (made := made_at(uuid)) is not None:
+        # most messages: a queue and positional arguments
+        args = _reverse(uuid, serializer, "args", tuple, fields["a"])
+        return Message.from_record(
+            task_name=task_name, uuid=uuid, queue=fields["q"], created_at=made, args=args, priority=priority,
+            retries=retries, exception_details=exception_details,
+        )  # fmt: skip
     values: dict[str, Any] = {}
     unknown: dict[str, Any] | None = None
     for key, value in fields.items():
         if key in _PLAIN:
             name, kind = _PLAIN[key]
-            if value.__class__ is not kind:
+            if value.__class__ is not kind or (kind is int and not _LEAST.get(key, 0) <= value <= MAX_DURATION_MS):
                 raise _malformed(uuid, name)
             values[name] = value
         elif key in _SERIALIZED:
             values[_SERIALIZED[key][0]] = _reverse(uuid, serializer, *_SERIALIZED[key], value)
         elif key == "b":
             values["backoff_settings"] = _backoff(uuid, value)
+        elif key == "l":
+            values["linked_lock"] = _linked_lock(uuid, value)
         else:
             unknown = {**(unknown or {}), key: value}
     if "created_at" not in values:
@@ -188,6 +197,13 @@ def _backoff(uuid: str, value: Any) -> dict[str, Any]:
     raise _malformed(uuid, "backoff_settings")
 
 
+def _linked_lock(uuid: str, value: Any) -> LinkedLock:
+    match value:
+        case {"name": str(name), "owner_id": str(owner_id)}:
+            return {"name": name, "owner_id": owner_id}
+    raise _malformed(uuid, "linked_lock")
+
+
 def _malformed(uuid: str, field: str) -> CorruptMessageError:
     return CorruptMessageError(f"The message {uuid} cannot be read: its {field} is missing or malformed", uuid=uuid)
 
@@ -202,6 +218,9 @@ def _unreadable(version: int, uuid: str) -> AlsekError:
     return CorruptMessageError(f"The message {uuid} cannot be read: it has no valid version byte", uuid=uuid)
 
 
+#: Keys of a message that has arguments, and nothing else to say.
+_USUAL = {"q", "a"}
+
 #: Key → field and its type, for what MessagePack holds by itself.
 _PLAIN: dict[str, tuple[str, type]] = {
     "q": ("queue", str),
@@ -213,8 +232,10 @@ _PLAIN: dict[str, tuple[str, type]] = {
     "v": ("result_ttl", int),
     "f": ("previous_message_uuid", str),
     "g": ("progenitor_uuid", str),
-    "l": ("linked_lock", dict),
 }
+
+#: Durations that cannot be zero.
+_LEAST: Final = {"t": 1, "v": 1}
 
 #: Key → field and its type, for user data; None where any type will do.
 _SERIALIZED: dict[str, tuple[str, type | None]] = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Ack, Held, NewMessage, StoredResult, Verbs
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from alsek.storage.backends.redis.link import Call
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The task returned: end the message, store its result, submit its callback.
 
     Attributes:
@@ -29,9 +27,13 @@ class Succeeded:
     result: StoredResult | None = None
     callback: tuple[str, NewMessage] | None = None
 
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether only the end itself is to be written."""
+        return self.result is None and self.callback is None
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+
+class Retried(NamedTuple):
     """The task failed and is to be tried again after `delay_ms`."""
 
     message: Message
@@ -40,8 +42,7 @@ class Retried:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The task failed for good: the message moves to the dead letters."""
 
     message: Message
@@ -50,8 +51,7 @@ class Failed:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """The message goes back unharmed, or (`counts`) with its delivery on the account.
 
     Attributes:
@@ -69,6 +69,10 @@ class Released:
     error: bytes | None = None
 
 
+_T = TypeVar("_T")
+
+_CODES: Final = {int(code): code for code in Code}
+
 Settlement = Succeeded | Retried | Failed | Released
 
 
@@ -78,14 +82,19 @@ class Plan(NamedTuple):
     calls: list[Call]
     positions: list[list[int]]
 
+    def add(self, call: Call, positions: list[int]) -> None:
+        """Add a call that answers for the settlements at these positions, in this order."""
+        self.calls.append(call)
+        self.positions.append(positions)
+
     def codes(self, replies: Sequence[Any]) -> list[Code]:
         """Give the code of each settlement from the replies of the calls."""
-        codes: dict[int, Code] = {}
+        codes = [Code.MISSING] * sum(map(len, self.positions))
         for positions, reply in zip(self.positions, replies, strict=True):
             answers = reply if isinstance(reply, list) else [reply]
             for position, answer in zip(positions, answers, strict=True):
-                codes[position] = Code(int(answer))
-        return [codes[i] for i in range(len(codes))]
+                codes[position] = _CODES[answer]
+        return codes
 
 
 def plan(verbs: Verbs, settlements: Sequence[Settlement]) -> Plan:
@@ -96,48 +105,57 @@ def plan(verbs: Verbs, settlements: Sequence[Settlement]) -> Plan:
     """
     made = Plan([], [])
     acks: dict[int, tuple[list[Ack], list[int]]] = {}
+    plain: dict[tuple[int, str, str], tuple[list[str], list[int]]] = {}
     releases: dict[int, tuple[list[Held], list[int]]] = {}
     for i, settlement in enumerate(settlements):
         message = settlement.message
-        held = held_by(message)
         partition = verbs.keys.partition(message.uuid)
-        match settlement:
-            case Succeeded():
-                batch, positions = acks.setdefault(partition, ([], []))
-                batch.append(Ack(held, settlement.result, settlement.callback))
-                positions.append(i)
-            case Released(counts=False, delay_ms=0):
-                group, positions = releases.setdefault(partition, ([], []))
-                group.append(held)
-                positions.append(i)
-            case Released():
-                made.calls.append(
-                    verbs.release(
-                        partition,
-                        [held],
-                        counts=settlement.counts,
-                        delay_ms=settlement.delay_ms,
-                        reason=settlement.reason,
-                        error=settlement.error,
-                    )
-                )
-                made.positions.append([i])
-            case Retried():
-                made.calls.append(verbs.retry(partition, held, settlement.delay_ms, settlement.error, settlement.body))
-                made.positions.append([i])
-            case Failed():
-                made.calls.append(verbs.fail(partition, held, settlement.reason, settlement.error, settlement.body))
-                made.positions.append([i])
+        lease = message.lease
+        if settlement.__class__ is Succeeded and lease is not None and settlement.leaves_nothing:
+            # the usual one, and there are many of it
+            key = (partition, message.queue, lease.token)
+            group = plain.get(key)
+            if group is None:
+                group = plain[key] = ([], [])
+            group[0].append(message.uuid)
+            group[1].append(i)
+        elif isinstance(settlement, Succeeded):
+            batch, positions = acks.setdefault(partition, ([], []))
+            batch.append(Ack(held_by(message), settlement.result, settlement.callback))
+            positions.append(i)
+        elif isinstance(settlement, Released) and not settlement.counts and not settlement.delay_ms:
+            back, positions = releases.setdefault(partition, ([], []))
+            back.append(held_by(message))
+            positions.append(i)
+        else:
+            made.add(_call_of_one(verbs, partition, settlement), [i])
+    for (partition, queue, token), (uuids, positions) in plain.items():
+        for some, where in zip(_chunks(uuids), _chunks(positions), strict=True):
+            made.add(verbs.ack_groups(partition, {(queue, token): some}), where)
     for partition, (batch, positions) in acks.items():
-        for start in range(0, len(batch), MOST_IN_A_CALL):
-            chunk = batch[start : start + MOST_IN_A_CALL]
-            made.calls.append(verbs.ack(partition, chunk))
-            made.positions.append([positions[start + i] for i in verbs.ack_order(chunk)])
-    for partition, (group, positions) in releases.items():
-        for start in range(0, len(group), MOST_IN_A_CALL):
-            made.calls.append(verbs.release(partition, group[start : start + MOST_IN_A_CALL]))
-            made.positions.append(positions[start : start + MOST_IN_A_CALL])
+        for chunk, where in zip(_chunks(batch), _chunks(positions), strict=True):
+            made.add(verbs.ack(partition, chunk), [where[j] for j in verbs.ack_order(chunk)])
+    for partition, (back, positions) in releases.items():
+        for held, where in zip(_chunks(back), _chunks(positions), strict=True):
+            made.add(verbs.release(partition, held), where)
     return made
+
+
+def _call_of_one(verbs: Verbs, partition: int, settlement: Settlement) -> Call:
+    held = held_by(settlement.message)
+    match settlement:
+        case Retried(_, delay_ms, error, body):
+            return verbs.retry(partition, held, delay_ms, error, body)
+        case Failed(_, reason, error, body):
+            return verbs.fail(partition, held, reason, error, body)
+        case Released(_, counts, delay_ms, reason, error):
+            return verbs.release(partition, [held], counts=counts, delay_ms=delay_ms, reason=reason, error=error)
+        case Succeeded(_, result, callback):
+            return verbs.ack(partition, [Ack(held, result, callback)])
+
+
+def _chunks(values: list[_T]) -> list[list[_T]]:
+    return [values[start : start + MOST_IN_A_CALL] for start in range(0, len(values), MOST_IN_A_CALL)]
 
 
 def held_by(message: Message) -> Held:

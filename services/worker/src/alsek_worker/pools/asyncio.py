@@ -65,15 +65,19 @@ class AsyncLoop:
         self._loop = asyncio.get_running_loop()
         if sys.version_info >= (3, 12):
             self._loop.set_task_factory(asyncio.eager_task_factory)
-        over = asyncio.Event()
+        over: asyncio.Future[None] = self._loop.create_future()
 
         def take_in() -> None:
-            self._intake.run()
-            self._loop.call_soon_threadsafe(over.set)
+            try:
+                self._intake.run()
+            except BaseException as error:  # noqa: BLE001  (without an intake this process is of no use: it ends of it)
+                self._loop.call_soon_threadsafe(over.set_exception, error)
+            else:
+                self._loop.call_soon_threadsafe(over.set_result, None)
 
         threading.Thread(target=take_in, name="intake", daemon=True).start()
         self._control.listen(self._intake.obey)
-        await over.wait()
+        await over
 
     # -- for the intake (its thread) -----------------------------------------------------------------------------
 

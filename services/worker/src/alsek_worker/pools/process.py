@@ -55,6 +55,7 @@ class ProcessSlot:
         self._control = control
         self._waiting: SimpleQueue[Attempt | None] = SimpleQueue()
         self._current: Attempt | None = None
+        self._broken: BaseException | None = None
 
     def run(self) -> None:
         """Run until the supervisor or a limit ends it."""
@@ -65,6 +66,8 @@ class ProcessSlot:
         self._control.listen(self._intake.obey)
         self._serve()
         intake.join()
+        if self._broken is not None:
+            raise self._broken
 
     # -- for the intake ------------------------------------------------------------------------------------------
 
@@ -94,7 +97,10 @@ class ProcessSlot:
     # -- the main thread -----------------------------------------------------------------------------------------
 
     def _take_in(self) -> None:
-        self._intake.run()
+        try:
+            self._intake.run()
+        except BaseException as error:  # noqa: BLE001  (without an intake this process is of no use: it ends of it)
+            self._broken = error
         self._waiting.put(None)
 
     def _serve(self) -> None:

@@ -15,7 +15,7 @@ from alsek.storage.backends.redis.scripts import script
 from alsek.storage.keys import PRIORITY_WEIGHT, Keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: Messages in one call of a script: keeps every script below a few milliseconds.
 MOST_IN_A_CALL: Final = 500
@@ -183,7 +183,9 @@ class Verbs:
             queue, end = interest.queue, at + 4 * int(count)
             for i in range(at, end, 4):
                 uuid, task_name, body, past = reply[i : i + 4]
-                messages.append(Claimed(queue, uuid.decode(), task_name.decode(), body, *_past(past)))  # type: ignore[union-attr,arg-type]  # texts
+                # What is no UTF-8 must not hide the other messages: who opens it refuses it.
+                uuid, task_name = uuid.decode("utf-8", _ESCAPE), task_name.decode("utf-8", _ESCAPE)  # type: ignore[union-attr]  # texts
+                messages.append(Claimed(queue, uuid, task_name, body, *_past(past)))  # type: ignore[arg-type]  # texts
             at = end
         next_ms = int(reply[1])
         return Hand(int(reply[0]), None if next_ms < 0 else next_ms, offsets, messages)
@@ -197,31 +199,36 @@ class Verbs:
         return Call(script("renew"), self._keys(partition, queues), args)
 
     def ack(self, partition: int, acks: Sequence[Ack]) -> Call:
-        """End finished messages. Reply: a code for each, those that leave nothing behind first."""
-        policy = self.policy
-        queues: dict[str, int] = {}
+        """End finished messages. Reply: a code for each, in the order that `ack_order` gives."""
         groups: dict[tuple[str, str], list[str]] = {}
-        rest: list[Argument] = []
         for (queue, uuid, token), result, callback in acks:
             if result is None and callback is None:
-                group = groups.get((queue, token))
-                if group is None:
-                    group = groups[queue, token] = []
-                group.append(uuid)
-                continue
-            qi = queues.setdefault(queue, len(queues) + 1)
-            rest += (qi, uuid, token, (result is not None) + 2 * (callback is not None))
-            if result is not None:
-                rest += result
-            if callback is not None:
-                queue_of_callback, new = callback
-                rest += (queues.setdefault(queue_of_callback, len(queues) + 1), *new)
+                groups.setdefault((queue, token), []).append(uuid)
+        return self.ack_groups(partition, groups, [ack for ack in acks if ack.result or ack.callback])
+
+    def ack_groups(
+        self, partition: int, groups: Mapping[tuple[str, str], Sequence[str]], rest: Sequence[Ack] = ()
+    ) -> Call:
+        """End finished messages: those that leave nothing behind by queue and token, then the rest.
+
+        Reply: a code for each, in this order.
+        """
+        policy = self.policy
+        queues: dict[str, int] = {}
         args: list[Argument] = [
             policy.receipt_ms, policy.weight, self._statuses["SUCCEEDED"], self._statuses["SUBMITTED"], len(groups)
         ]  # fmt: skip
         for (queue, token), uuids in groups.items():
             args += (queues.setdefault(queue, len(queues) + 1), token, len(uuids), *uuids)
-        return Call(script("ack"), self._keys(partition, queues), args + rest)
+        for (queue, uuid, token), result, callback in rest:
+            qi = queues.setdefault(queue, len(queues) + 1)
+            args += (qi, uuid, token, (result is not None) + 2 * (callback is not None))
+            if result is not None:
+                args += result
+            if callback is not None:
+                queue_of_callback, new = callback
+                args += (queues.setdefault(queue_of_callback, len(queues) + 1), *new)
+        return Call(script("ack"), self._keys(partition, queues), args)
 
     @staticmethod
     def ack_order(acks: Sequence[Ack]) -> list[int]:
@@ -312,6 +319,8 @@ def _past(told: bytes | int) -> tuple[int, int, int, int, bytes]:
     priority, retries, deliveries, fence, details = told.split(b" ", 4)  # type: ignore[union-attr]  # a text
     return int(priority), int(retries), int(deliveries), int(fence), details
 
+
+_ESCAPE: Final = "surrogateescape"
 
 #: Priority, retries, deliveries, fence and error of a first delivery.
 _FIRST: Final = (0, 0, 1, 1, b"")

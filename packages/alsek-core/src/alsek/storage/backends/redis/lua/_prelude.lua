@@ -26,8 +26,12 @@ local function clock()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- A number of a record; what cannot be read counts as absent: one corrupt field must not stop a script half-way.
-local function num(field) return tonumber(field or nil) or 0 end
+-- A count of a record; what is none counts as absent: one corrupt field must not stop a script half-way, nor reach a
+-- client as `nan` or `1e+20`.
+local function num(field)
+  local n = tonumber(field or nil)
+  return n and n >= 0 and n < 1e14 and math.floor(n) or 0
+end
 
 -- Wake one idle consumer; the list never holds more than one marker.
 local function wake(qi)

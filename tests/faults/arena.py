@@ -175,6 +175,7 @@ class Tail:
         self._files: dict[Path, _File] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
         self._kinds: Counter[str] = Counter()
+        self._pids: Counter[int] = Counter()
 
     def look(self) -> Counter[tuple[str, str]]:
         """Events so far, by kind and uuid."""
@@ -189,12 +190,18 @@ class Tail:
                 kind, uuid = line.split(b'"', 10)[3:8:4]
                 self._counts[kind.decode(), uuid.decode()] += 1
                 self._kinds[kind.decode()] += 1
+            self._pids[int(path.name.partition("-")[0])] += len(lines)
         return self._counts
 
     def count(self, kind: str) -> int:
         """Events of one kind so far."""
         self.look()
         return self._kinds[kind]
+
+    def count_of(self, pid: int) -> int:
+        """Events of one process so far."""
+        self.look()
+        return self._pids[pid]
 
 
 def workers(pool: Process) -> list[Found]:

@@ -5,10 +5,12 @@ Uuids, times and tokens are fixed, so that two runs can be compared key by key.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from alsek.core import async_generate
 from alsek.core.broker import Broker
 from alsek.core.consumer import Consumer
 from alsek.core.failure import parse_exception
@@ -17,6 +19,7 @@ from alsek.core.settlement import Failed, Released, Retried, Succeeded
 from alsek.exceptions import AlsekError, BackendUnavailableError
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.verbs import Held, NewMessage, StoredResult
+from alsek.storage.result import ResultStore
 from harness.journal import Journal
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ QUEUE = "q"
 #: Token under which the leased messages of `fill` are held: the first claim of that consumer.
 TOKEN = "crashed.0-1"
 WAITING, LEASED, DEAD = ("r1", "r2"), ("l1", "l2", "l3"), ("x1",)
+DELAYED, OLD = "d1", "d2"
 #: More than two calls of a script.
 MANY = 1_100
 #: Long ago, and the same in every run.
@@ -65,6 +69,8 @@ def fill(broker: Broker) -> None:
         broker.fail(message(uuid))
     for uuid in WAITING:
         broker.submit(message(uuid), kept_status_ms=60_000)
+    broker.submit(message(DELAYED, delay=1_000))
+    broker.submit(message(OLD, delay=500), ttl=800)
 
 
 # -- verbs -------------------------------------------------------------------------------------------------------
@@ -73,6 +79,11 @@ def fill(broker: Broker) -> None:
 def submit(url: str, journal: str) -> None:
     with _calling(journal, "submit", "s1"):
         broker_at(url).submit(message("s1"))
+
+
+def submit_async(url: str, journal: str) -> None:
+    with _calling(journal, "submit", "s1"):
+        asyncio.run(async_generate.submit_async(broker_at(url), message("s1")))
 
 
 def submit_many(url: str, journal: str) -> None:
@@ -86,6 +97,11 @@ def submit_many(url: str, journal: str) -> None:
 
 
 def claim(url: str, journal: str) -> None:
+    _exchange(url, journal, [])
+
+
+def reap(url: str, journal: str) -> None:
+    """A claim that finds lapsed leases, one of them of poison, a message that is due and one that is too old."""
     _exchange(url, journal, [])
 
 
@@ -145,6 +161,11 @@ def revoke_running(url: str, journal: str) -> None:
         assert broker_at(url).revoke(message("l1")).accepted
 
 
+def store_result(url: str, journal: str) -> None:
+    with _calling(journal, "result", "r1"):
+        ResultStore(broker_at(url).backend).set(message("r1"), "result")
+
+
 def replay(url: str, journal: str) -> None:
     with _calling(journal, "replay", "x1"):
         broker_at(url).replay(message("x1"))
@@ -154,8 +175,10 @@ VERBS: dict[str, Callable[[str, str], None]] = {
     verb.__name__: verb
     for verb in (
         submit,
+        submit_async,
         submit_many,
         claim,
+        reap,
         settle_and_claim,
         renew,
         ack,
@@ -166,6 +189,7 @@ VERBS: dict[str, Callable[[str, str], None]] = {
         revoke_waiting,
         revoke_running,
         replay,
+        store_result,
     )
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from alsek.core.backoff import ConstantBackoff
 from alsek.core.ids import new_uuid
-from alsek.core.record import VERSION
+from alsek.core.record import LAST_VERSION, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from alsek.storage.keys import Keys
 
-#: What is to become of it. `any`: it runs or dies, as it likes. `dropped`: it is left for `fsck`.
-DEAD, RUNS, WAITS, DROPPED, ANY = "dead", "runs", "waits", "dropped", "any"
+#: What is to become of it. `any`: it runs or dies, as it likes. `dropped`: it is left for `fsck`. `later`: it fails and
+#: is to be tried again.
+DEAD, RUNS, WAITS, DROPPED, ANY, LATER = "dead", "runs", "waits", "dropped", "any", "later"
 
 _encode = msgspec.msgpack.encode
 _BACKOFF = ConstantBackoff(1, floor=0, zero_override=False).settings
@@ -113,7 +115,7 @@ def _bodies(queue: str, task: str) -> Iterator[Hostile]:
         yield Hostile(f"body: {name}", _hash(task, packed))
     for length in range(1, len(good), max(1, len(good) // 12)):
         yield Hostile(f"body: truncated to {length}", _hash(task, good[:length]))
-    for version in (VERSION + 1, 9, 255):
+    for version in (VERSION + 1, 9, LAST_VERSION):
         yield Hostile(f"version {version}", _hash(task, body(queue, version=version)), fate=WAITS)
     yield Hostile("version 2, not MessagePack", _hash(task, b"\x02\xff\x00\xfe"), fate=WAITS)
     yield Hostile("a key of a newer release", _hash(task, body(queue, zz=[1])), fate=RUNS)
@@ -122,11 +124,11 @@ def _bodies(queue: str, task: str) -> Iterator[Hostile]:
 def _contents(queue: str, task: str) -> Iterator[Hostile]:
     """Bodies whose fields are of the wrong type, or out of their range."""
     for key, values in {
-        "q": (None, 7, "", "another_queue", "a b", "{x}", b"bytes"),
+        "q": (None, 7, b"bytes"),
         "c": ("soon", 1.5, -1, 2**63),
         "u": ("soon", [], -1),
         "t": ("long", 0, -5, 2**63, 1.5, True, 10**17),
-        "h": ("fork", 3, ""),
+        "h": (3, b"thread"),
         "d": ("later", -1),
         "v": ("week", 0, -5, 2**63),
         "f": (7, ["x"]),
@@ -136,6 +138,9 @@ def _contents(queue: str, task: str) -> Iterator[Hostile]:
     }.items():
         for value in values:
             yield Hostile(f"{key} = {value!r}", _hash(task, body(queue, **{key: value})))
+    for key, texts in {"q": ("", "another_queue", "a b", "{x}"), "h": ("fork", "")}.items():
+        for text in texts:  # what counts is where it stands, and what its task is
+            yield Hostile(f"{key} = {text!r}", _hash(task, body(queue, **{key: text})), fate=RUNS)
 
 
 def _values(queue: str, task: str) -> Iterator[Hostile]:
@@ -152,8 +157,14 @@ def _values(queue: str, task: str) -> Iterator[Hostile]:
         for text in texts:
             yield Hostile(f"{key} = {text!r:.30}", _hash(task, body(queue, **{key: text})))
     # JSON that is unusual, and nevertheless says what to do.
-    for text in ('{"how":"none","how":"none"}', '{"how":"none","seconds":NaN}', '{"how":"\\ud800"}',
-                 '{"how":"none","seconds":1e400}', '{"how":"\\u0000"}', '{"times":123456789012345678901234567890}'):  # fmt: skip
+    for text in (
+        '{"how":"none","how":"none"}',
+        '{"how":"none","seconds":NaN}',
+        '{"how":"\\ud800"}',
+        '{"how":"none","seconds":1e400}',
+        '{"how":"\\u0000"}',
+        '{"times":123456789012345678901234567890}',
+    ):
         yield Hostile(f"k = {text}", _hash(task, body(queue, k=text)), fate=ANY)
     # What the task itself cannot take.
     for text in ('{"no":"such"}', '{"how":"fail","times":"x"}', '{"":1}'):
@@ -164,10 +175,10 @@ def _values(queue: str, task: str) -> Iterator[Hostile]:
         "an abstract backoff": {"b": ["Backoff", {}]},
         "a backoff with a wrong parameter": {"b": ["ConstantBackoff", {"no": 1}]},
         "a backoff of texts": {"b": ["ConstantBackoff", {"constant": "x", "floor": "y"}]},
-        "a backoff that never ends": {"b": ["ExponentialBackoff", {"base": 10**9, "factor": "x"}]},
+        "a backoff of lists": {"b": ["ExponentialBackoff", {"base": [], "factor": {}}]},
     }.items():
-        yield Hostile(f"fails with {name}", _hash(task, body(queue, k=fails, **fields)), reason="failed", text="")
-    for text in ("{}", '{"task_name":7,"uuid":"x"}', '{"task_name":"x"}', '{"task_name":"x","uuid":"y","no":1}'):
+        yield Hostile(f"fails with {name}", _hash(task, body(queue, k=fails, **fields)), fate=LATER)
+    for text in ("{}", '{"task_name":7,"uuid":"x"}', '{"task_name":"x","uuid":"y","no":1}'):
         yield Hostile(f"is followed by {text}", _hash(task, body(queue, n=text)), reason="failed", text="")
 
 
@@ -203,7 +214,7 @@ def _fields(queue: str, task: str) -> Iterator[Hostile]:
     for value in (b"\xff\xfe", "", "somebody", "x" * 100_000):
         yield Hostile(f"t = {value!r:.20}", _hash(task, good, t=value), fate=RUNS)
     for value in (b"\xff\xfe", "", "a b", "{x}", "a\nb", "x" * 1_000_000):
-        yield Hostile(f"T = {value!r:.20}", _hash(task, good, T=value))
+        yield Hostile(f"T = {value!r:.20}", _hash(task, good, T=value), text="The task name")
     for value in ("no_such_task", "os.system", "__import__"):
         # The last of its deliveries: the next release ends it.
         yield Hostile(
@@ -222,10 +233,17 @@ def _fields(queue: str, task: str) -> Iterator[Hostile]:
 
 def _ids(queue: str, task: str) -> Iterator[Hostile]:
     """Ids that no uuid of ours could be."""
-    import time
-
     packed = body(queue, c=time.time_ns() // 1_000_000)
-    for uuid in ("a b", "x" * 500, b"\xff\xfe\xfd", "line\nbreak", "ß" * 200, "tab\tab", b"half\xed\xa0\x80"):
+    for uuid in (
+        "a b",
+        "x" * 500,
+        "x" * 600,
+        b"\xff\xfe\xfd",
+        "line\nbreak",
+        "ß" * 200,
+        "tab\tab",
+        b"half\xed\xa0\x80",
+    ):
         yield Hostile(f"uuid = {uuid!r:.20}", _hash(task, packed), fate=ANY, uuid=uuid)
     for uuid in ("{x}", "a*", "short", "ß" * 100, "m:l:x", "[0-9]"):
         yield Hostile(f"uuid = {uuid!r:.20}", _hash(task, packed), fate=RUNS, uuid=uuid)

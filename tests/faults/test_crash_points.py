@@ -39,7 +39,7 @@ VARIANTS: tuple[Variant, ...] = (
 #: Verbs that are several calls, and so may be found half done, by whole calls.
 STEPWISE = {"submit_many", "settle_and_claim"}
 #: A second client is another worker here: its claim is a claim of its own.
-UNREPEATABLE = {"claim", "settle_and_claim"}
+UNREPEATABLE = {"claim", "reap", "settle_and_claim"}
 
 
 class Bench:
@@ -57,6 +57,9 @@ class Bench:
 
     def prepare(self) -> None:
         scenarios.fill(self.broker)
+        if self.verb == "reap":
+            self.client.hset(f"{self.tag}m:{scenarios.LEASED[-1]}", "d", self.broker.max_deliveries)
+            self._pass_time(self.broker.lease_ms + 1)
         self.before = self._state()
         self.client.script_flush()  # so that the loading of scripts is under the sweep, too
 
@@ -80,7 +83,7 @@ class Bench:
     def _repeat(self, point: CrashPoint) -> None:
         """Let a fresh client do it again, as somebody would who never got an answer."""
         folder = point.journal / "repeat"
-        with contextlib.suppress(AlsekError):
+        with contextlib.suppress(AlsekError, KeyError):
             scenarios.VERBS[self.verb](self.server.url, str(folder))
         shutil.rmtree(folder, ignore_errors=True)
         found = self._state()
@@ -89,7 +92,7 @@ class Bench:
 
     def _recover(self, point: CrashPoint) -> None:
         """Let all leases lapse and a fresh worker run what is there."""
-        TimeMachine(self.client, self.tag).advance(self.broker.lease_ms + 10_000, clock_too=False)
+        self._pass_time(self.broker.lease_ms + 10_000)
         journal = Journal(point.journal)
         consumer = Consumer(self.broker, [scenarios.QUEUE])
         done: list[Succeeded] = []
@@ -113,11 +116,14 @@ class Bench:
 
     def _history(self) -> list[Event]:
         """What `fill` did."""
-        known = (*scenarios.LEASED, *scenarios.DEAD, *scenarios.WAITING)
+        known = (*scenarios.LEASED, *scenarios.DEAD, *scenarios.WAITING, scenarios.DELAYED, scenarios.OLD)
         calls = [Event(kind, uuid, 1, 0, None, "submit", {}) for kind in ("CALL", "OK") for uuid in known]
         token = scenarios.TOKEN
         runs = [Event(kind, uuid, 2, 0, token, "", {}) for kind in ("START", "END") for uuid in scenarios.LEASED]
         return [*calls, *runs]
+
+    def _pass_time(self, ms: int) -> None:
+        TimeMachine(self.client, self.tag).advance(ms, clock_too=False)
 
     def _state(self) -> dict[str, Any]:
         return comparable(self.client, self.tag)
@@ -146,4 +152,4 @@ def test_no_crash_point_leaves_a_message_between_two_states(
 
     print(bench.tally, f"commands={len(report.commands)} unreached={len(report.unreached)}", flush=True)
     bench.close()
-    assert len(report.commands) >= 3  # unknown script, its loading, the verb
+    assert len(report.commands) >= 2  # the loading of the script, the verb

@@ -8,7 +8,7 @@ import pytest
 
 from alsek.tools.fsck import audit
 from faults.arena import POOLS, QUEUES, Arena, workers
-from faults.hostile_records import ANY, DEAD, DROPPED, RUNS, WAITS, Hostile, corpus, plant
+from faults.hostile_records import ANY, DEAD, DROPPED, LATER, RUNS, WAITS, Hostile, corpus, plant
 from harness.eventually import eventually
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_no_record_stops_a_worker_or_its_queue(arena: Arena, kind: str) -> None:
 
     named = {finding.uuid for finding in audit(arena.broker.redis).findings}
     dropped = {record.uuid for record in hostile if record.fate == DROPPED and record.kind != "none"}
-    fates = {fate: sum(record.fate == fate for record in hostile) for fate in (DEAD, RUNS, WAITS, DROPPED, ANY)}
+    fates = {fate: sum(record.fate == fate for record in hostile) for fate in (DEAD, RUNS, WAITS, DROPPED, LATER, ANY)}
     print(f"Z3 {kind}: good={len(good) + 1} all ended, records={len(hostile)} {fates} seed={arena.seed}", flush=True)
     assert dropped <= named
     assert {child.pid for child in workers(pool)} == born
@@ -83,6 +83,8 @@ def _problem(arena: Arena, client: Any, queue: str, record: Hostile) -> str:
     if record.fate == ANY:
         # An id that cannot be named dies of its deliveries; until then it is in nobody's way.
         return "" if where in ("x", "l", "r") else f"{state!r} in {where}"
+    if record.fate == LATER:
+        return "" if where == "d" and client.hget(name, "n") == b"1" else f"{state!r} in {where}"
     if record.fate == WAITS:
         untouched = packed == record.fields["b"] and deliveries in (None, b"0") and state in (b"d", b"r")
         return (

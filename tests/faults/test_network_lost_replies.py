@@ -1,4 +1,7 @@
-"""N1: replies get lost on the way back, so that nobody knows what was done; every call is repeated, nothing happens twice."""
+"""N1: replies get lost on the way back, so that nobody knows what was done.
+
+Every call is repeated, and nothing happens twice.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""N2: the line goes silent without a word. Nobody waits for longer than the socket's timeout, and all heals by itself."""
+"""N2: the line goes silent without a word. Nobody waits longer than the socket's timeout, and all heals by itself."""
 
 from __future__ import annotations
 

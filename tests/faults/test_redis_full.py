@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alsek.core.consumer import Consumer
-from alsek.core.message import Message
 from alsek.core.settlement import Failed, Released, Retried, Settlement, Succeeded, held_by
 from alsek.exceptions import BackendFullError
 from alsek.storage.backends.redis.scripts import Code
@@ -20,6 +19,7 @@ from harness.seeds import chaos_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from alsek.core.message import Message
     from faults.arena import Arena
 
 QUEUE = "threads"

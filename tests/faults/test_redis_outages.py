@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.arena import KINDS, Arena
-from harness.eventually import eventually
 from harness.seeds import chaos_size
 
 if TYPE_CHECKING:

@@ -109,7 +109,13 @@ class Producer:
         self._tasks = {kind: task_of(kind, self._broker) for kind in kinds}
         self._dice = random.Random(f"{arena.seed}/{number}")
         self._total = total
-        self._ways = {name: getattr(self, f"_{name}") for name in ways}
+        known = {
+            "generate": self._generate,
+            "generate_many": self._generate_many,
+            "agenerate": self._agenerate,
+            "submit_many": self._submit_many,
+        }
+        self._ways = {name: known[name] for name in ways}
         self._most_open = most_open
         self._revokes = revokes
         self._enough = threading.Event()

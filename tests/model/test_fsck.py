@@ -167,7 +167,7 @@ def test_a_planted_damage_is_named(broker: Broker, client: Redis, ids: dict[str,
 
 
 def test_a_message_of_a_newer_release_is_no_finding(broker: Broker, client: Redis, ids: dict[str, str]) -> None:
-    client.hset(f"{TAG}m:{ids['ready']}", "b", b"\x63future")
+    client.hset(f"{TAG}m:{ids['ready']}", "b", b"\x02future")
 
     report = audit(broker.redis)
 

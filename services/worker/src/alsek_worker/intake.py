@@ -149,11 +149,6 @@ class Intake:
             self._orders.append(("drain",))
             self.ring()
 
-    @property
-    def in_hand(self) -> int:
-        """Messages claimed and not settled."""
-        return len(self._held)
-
     # -- the loop ------------------------------------------------------------------------------------------------
 
     def run(self) -> None:

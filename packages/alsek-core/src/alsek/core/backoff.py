@@ -8,7 +8,6 @@ from typing import Any, Final, TypedDict
 from alsek.defaults import MAX_DURATION_MS
 from alsek.exceptions import ValidationError
 
-
 #: Any power reaches any ceiling by then; higher ones of whole numbers only take memory, and time.
 _MOST_INCIDENTS: Final = 10_000
 

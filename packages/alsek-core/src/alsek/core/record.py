@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: First byte of every body this release writes.
 VERSION = 1
 
+#: First bytes that a newer release may write. Texts, JSON and pickles begin above: they are garbage, not the future.
+LAST_VERSION = 31
+
 
 class Codec(Protocol):
     """The part of a serializer that is needed here."""
@@ -119,7 +122,7 @@ def unpack(
     for key, value in fields.items():
         if key in _PLAIN:
             name, kind = _PLAIN[key]
-            if value.__class__ is not kind or (kind is int and not _LEAST.get(key, 0) <= value <= MAX_DURATION_MS):
+            if value.__class__ is not kind or (isinstance(value, int) and not _in_range(key, value)):
                 raise _malformed(uuid, name)
             values[name] = value
         elif key in _SERIALIZED:
@@ -143,6 +146,11 @@ def unpack(
         unknown_fields=unknown,
         **values,
     )
+
+
+def is_newer(version: int) -> bool:
+    """Tell whether a first byte is that of a format that a newer release may have."""
+    return VERSION < version <= LAST_VERSION
 
 
 def _pack_company(message: Message, serializer: Codec, fields: dict[str, Any]) -> None:
@@ -197,6 +205,10 @@ def _backoff(uuid: str, value: Any) -> dict[str, Any]:
     raise _malformed(uuid, "backoff_settings")
 
 
+def _in_range(key: str, milliseconds: int) -> bool:
+    return _LEAST.get(key, 0) <= milliseconds <= MAX_DURATION_MS
+
+
 def _linked_lock(uuid: str, value: Any) -> LinkedLock:
     match value:
         case {"name": str(name), "owner_id": str(owner_id)}:
@@ -209,7 +221,7 @@ def _malformed(uuid: str, field: str) -> CorruptMessageError:
 
 
 def _unreadable(version: int, uuid: str) -> AlsekError:
-    if version > VERSION:
+    if is_newer(version):
         return UnsupportedMessageVersionError(
             f"The message {uuid} has format {version}, this release reads up to {VERSION}: upgrade the workers",
             version=version,

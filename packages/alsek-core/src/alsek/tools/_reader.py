@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from alsek.core.record import VERSION
+from alsek.core.record import is_newer
 from alsek.exceptions import BackendDataError
 from alsek.tools._verdict import INDEXES, Facts, Place, queue_of
 
@@ -125,7 +125,7 @@ class Reader:
     def _facts(self, partition: int, uuid: str, kind: str, left: Any, read: Any) -> Facts:
         fields = dict(zip(_FIELDS, read, strict=True)) if isinstance(read, list) else {}
         body = fields.get("b")
-        newer = body is not None and body[:1] > bytes([VERSION])
+        newer = is_newer(body[0]) if body else False
         queue, problem = ("", "") if body is None or newer else queue_of(body)
         at_home = partition >= self._keys.partitions or self._keys.partition(uuid) == partition
         texts = {name: text(value) for name, value in fields.items() if value is not None}

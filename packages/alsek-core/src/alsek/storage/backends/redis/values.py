@@ -50,7 +50,7 @@ def put_result(tag: str, uuid: str, key: str, text: str | bytes, ttl_ms: int, ki
         kids_key: Behind the tag; empty for none.
         nx: Only if there is none.
     """
-    return Call(_script("put_result"), (tag,), (uuid, key, text, ttl_ms, "1" if nx else "0", kids_key))
+    return Call(_script("put_result"), (tag,), (uuid, key, text, ttl_ms, "1" if nx else "0", kids_key, "0"), again=6)
 
 
 def note_descendant(kids_key: str, uuid: str, now_ms: int, ttl_ms: int) -> Call:

@@ -182,10 +182,11 @@ class Verbs:
             offsets.append(int(offset))
             queue, end = interest.queue, at + 4 * int(count)
             for i in range(at, end, 4):
-                uuid, task_name, body, past = reply[i : i + 4]
+                raw_uuid, raw_name, body, past = reply[i : i + 4]
                 # What is no UTF-8 must not hide the other messages: who opens it refuses it.
-                uuid, task_name = uuid.decode("utf-8", _ESCAPE), task_name.decode("utf-8", _ESCAPE)  # type: ignore[union-attr]  # texts
-                messages.append(Claimed(queue, uuid, task_name, body, *_past(past)))  # type: ignore[arg-type]  # texts
+                uuid: str = raw_uuid.decode("utf-8", _ESCAPE)  # type: ignore[union-attr]  # a text
+                task_name: str = raw_name.decode("utf-8", _ESCAPE)  # type: ignore[union-attr]  # a text
+                messages.append(Claimed(queue, uuid, task_name, body, *_past(past)))  # type: ignore[arg-type]  # a text
             at = end
         next_ms = int(reply[1])
         return Hand(int(reply[0]), None if next_ms < 0 else next_ms, offsets, messages)

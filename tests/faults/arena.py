@@ -54,13 +54,18 @@ class Arena:
         self.server = server
         self.seed = seed
         self.dice = random.Random(seed)
-        self.broker = Broker(RedisBackend(server.url), receipt_ms=86_400_000)
+        self.spread(1)
         self.tail = Tail(journal.directory)
+
+    def spread(self, partitions: int) -> None:
+        """Spread all messages over so many partitions; before anything else."""
+        self._env = {"ALSEK_REDIS_URL": self.server.url, "STORM_PARTITIONS": str(partitions)}
+        self.broker = Broker(RedisBackend(self.server.url, partitions=partitions), receipt_ms=86_400_000)
 
     def pool(self, command: str, *options: str, wait: bool = True, package: str = "storm_tasks") -> Process:
         """Start a pool, and wait until it is online."""
         argv = alsek(command, package, "--log-level", "INFO", *options)
-        pool = self.processes.start(argv, name=command, env={"ALSEK_REDIS_URL": self.server.url}, cwd=PROGRAMS)
+        pool = self.processes.start(argv, name=command, env=self._env, cwd=PROGRAMS)
         if wait:
             pool.wait_for_line("Worker pool online.", 30)
         return pool
@@ -90,9 +95,9 @@ class Arena:
 
     def open(self) -> Counter[str]:
         """How many messages wait (r), are delayed (d) or leased (l)."""
-        names = [
-            (letter, f"{self.broker.keys.tag(0)}{letter}:{queue}") for letter in "rdl" for queue in QUEUES.values()
-        ]
+        keys = self.broker.keys
+        tags = [keys.tag(partition) for partition in range(keys.partitions)]
+        names = [(letter, f"{tag}{letter}:{queue}") for tag in tags for letter in "rdl" for queue in QUEUES.values()]
         with self.broker.redis.conn.pipeline(transaction=True) as pipe:
             for _, name in names:
                 pipe.zcard(name)

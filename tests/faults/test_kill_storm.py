@@ -29,8 +29,10 @@ LAST_MOMENT_S = 0.5
 
 
 @pytest.mark.timeout(3600)
-def test_a_storm_of_kills_loses_nothing(arena: Arena) -> None:
-    total, blows = chaos_size(600, 20_000), chaos_size(10, 300)
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_a_storm_of_kills_loses_nothing(arena: Arena, partitions: int) -> None:
+    arena.spread(partitions)
+    total, blows = chaos_size(300, 10_000), chaos_size(6, 150)
     pools = [arena.pool("worker", *OPTIONS, wait=False) for _ in range(2)]
     for pool in pools:
         pool.wait_for_line("Worker pool online.", 30)

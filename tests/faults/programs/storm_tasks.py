@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from alsek.core.message import Message
 
 #: Receipts outlast the longest run: the judge reads them.
-broker = Broker(RedisBackend(), receipt_ms=86_400_000)
+broker = Broker(RedisBackend(partitions=int(os.environ.get("STORM_PARTITIONS", "1"))), receipt_ms=86_400_000)
 results = ResultStore(broker.backend)
 journal = Journal.from_env()
 hoard: list[bytearray] = []

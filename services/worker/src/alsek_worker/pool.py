@@ -99,6 +99,9 @@ class WorkerPool:
         _tasks_log.info("Monitoring %s tasks", f"{len(self.tasks):,}")
         self._announce()
         _pool_log.info("Monitoring %s queue(s).", f"{len(self.queues):,}")
+        named = {task.queue for task in self._workload.tasks.values()}
+        if unnamed := [queue for queue in self.queues if queue not in named]:
+            _pool_log.warning("No task here names the queue %s: is that what you meant?", ", ".join(unnamed))
         self._workload.broker.lease_ms = self.settings.lease_ms
         supervisor = Supervisor(
             self.crews, self._source(), self._workload, self.settings, self.stop_signal,

@@ -13,6 +13,7 @@ from multiprocessing import spawn
 from typing import TYPE_CHECKING, Any
 
 from alsek.core.discovery import collect_tasks
+from alsek.core.rules import check_name
 from alsek.exceptions import MultipleBrokersError, NoTasksFoundError, TaskNameCollisionError, ValidationError
 
 if TYPE_CHECKING:
@@ -155,10 +156,12 @@ def subset(
         task_specific: Narrow every queue.
 
     Raises:
-        ValidationError: A queue is named twice.
+        ValidationError: A queue is named twice, or by what is no name.
         NoTasksFoundError: A task-specific pool was given queues without tasks.
     """
     chosen = sorted({task.queue for task in mine.values()}) if queues is None else list(queues)
+    for queue in chosen:
+        check_name(queue, "queue")
     if len(set(chosen)) != len(chosen):
         raise ValidationError(f"a queue is named twice: {', '.join(chosen)}")
     foreign = {task.queue for name, task in everything.items() if name not in mine}

@@ -14,6 +14,7 @@ from alsek.core.backoff import Backoff, LinearBackoff
 from alsek.core.envelope import pack_error
 from alsek.core.failure import parse_exception
 from alsek.core.message import Lease, Message
+from alsek.core.rules import check_name
 from alsek.core.settlement import Failed, Released, Settlement
 from alsek.core.stop_signal import StopSignalListener
 from alsek.exceptions import (
@@ -301,8 +302,10 @@ def _interests(subset: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Inte
     if isinstance(subset, str):
         raise ValidationError(f"subset has to be a list of queue names, not one text: [{subset!r}]")
     names = list(subset)
+    for name in names:
+        check_name(name, "queue")
     if len(set(names)) != len(names):
-        raise ValueError(f"a queue is named twice: {names}")
+        raise ValidationError(f"a queue is named twice: {', '.join(names)}")
     if isinstance(subset, Mapping):
         return [Interest(queue, tuple(tasks)) for queue, tasks in subset.items()]
     return [Interest(queue) for queue in names]

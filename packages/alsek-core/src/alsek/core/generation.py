@@ -11,6 +11,7 @@ from alsek.core.hooks import TaskHooks
 from alsek.core.ids import new_uuid
 from alsek.core.message import Message
 from alsek.core.mould import cast_many
+from alsek.core.rules import check_args, check_mapping
 from alsek.core.status.types import TaskStatus
 from alsek.defaults import DEFAULT_TTL
 from alsek.exceptions import ValidationError
@@ -94,8 +95,8 @@ class Generation(AsyncGenerate):
         message = Message(
             self.name,
             queue=queue or self.queue,
-            args=tuple(args) if args else None,
-            kwargs=dict(kwargs) if kwargs else None,
+            args=check_args(args) if args else None,
+            kwargs=dict(check_mapping(kwargs, "kwargs")) if kwargs else None,
             priority=priority,
             metadata=metadata,
             result_ttl=result_ttl,

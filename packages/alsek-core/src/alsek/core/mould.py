@@ -63,7 +63,7 @@ class Mould:
             parts.append(_encode(self._text(positional)))
             entries += 1
         if kwargs:
-            named = check_mapping(dict(kwargs), "kwargs")
+            named = dict(check_mapping(kwargs, "kwargs"))
             parts.append(b"\xa1k")
             parts.append(_encode(self._text(named)))
             entries += 1

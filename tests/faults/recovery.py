@@ -39,7 +39,8 @@ class Recovery:
 def recoveries(events: Iterable[Event], kills: Sequence[Kill]) -> list[Recovery]:
     """Every message that ran in a process when that was killed, and how long until it ran again.
 
-    One that had ended before the blow but was not settled counts, too, if it ran again; one that had failed does not.
+    One that had ended before the blow but was not settled counts, too, if it ran again; one that had failed does not,
+    nor one that was claimed in between by somebody who was killed before it began.
     """
     events = list(events)
     failed = {(event.uuid, event.token) for event in events if event.kind == "FAIL"}
@@ -51,6 +52,7 @@ def recoveries(events: Iterable[Event], kills: Sequence[Kill]) -> list[Recovery]
     for kill in kills:
         for uuid, runs in starts.items():
             for run, following in pairwise(runs):
-                if (uuid, run.token) not in failed and run.pid in kill.pids and run.t < kill.t < following.t:
+                hit = run.pid in kill.pids and run.t < kill.t < following.t and (uuid, run.token) not in failed
+                if hit and following.fields["deliveries"] == run.fields["deliveries"] + 1:
                     found.append(Recovery(uuid, kill, (following.t - kill.t) / 1e9))
     return found

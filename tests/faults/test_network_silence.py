@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.arena import KINDS
-from faults.weather import Producer, Starts, pool_at
+from faults.weather import ACCOUNTABLE, Producer, Starts, pool_at
 from harness.eventually import eventually
 from harness.proxy import Direction, Proxy
 from harness.seeds import chaos_size
@@ -31,7 +31,7 @@ HEALED_S = 10.0
 def test_a_line_that_is_silent_for_a_while(arena: Arena, direction: Direction) -> None:
     with Proxy(arena.server.port, record=False) as proxy:
         pool = pool_at(arena, proxy.url, "worker", *OPTIONS)
-        producer = Producer(arena, proxy.url).start()
+        producer = Producer(arena, proxy.url, ways=ACCOUNTABLE).start()
         back = []
         for _ in range(chaos_size(1, 100)):
             wanted = arena.tail.count("END") + 200

@@ -50,7 +50,7 @@ def test_a_rolling_restart_runs_everything_once(arena: Arena) -> None:
 @pytest.mark.timeout(3600)
 def test_work_that_gets_no_time_is_given_back_as_if_never_taken(arena: Arena) -> None:
     """No time to drain at all, or somebody hurries: it runs again, and neither a retry nor a delivery was spent."""
-    restarts = chaos_size(4, 50)
+    restarts = chaos_size(3, 50)
     hasty = [*OPTIONS, "--drain-timeout", "0"]
     pools = [arena.pool("worker", *hasty, wait=False), arena.pool("worker", *OPTIONS, wait=False)]
     for pool in pools:
@@ -90,7 +90,7 @@ def _any(arena: Arena, longest: float) -> Message:
 def _long(arena: Arena) -> Message:
     kind = arena.dice.choice(KINDS)
     how = {"thread": ["nap", "sleep"], "process": ["nap", "cpu"], "loop": ["await"]}[kind]
-    return arena.make(f"in_{kind}", arena.dice.choice(how), arena.dice.uniform(0.2, 0.8))
+    return arena.make(f"in_{kind}", arena.dice.choice(how), arena.dice.uniform(0.1, 0.5))
 
 
 def _stop(pool: Process, number: signal.Signals) -> None:

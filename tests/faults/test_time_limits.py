@@ -117,6 +117,28 @@ def test_revoked_work_ends_revoked_or_done(arena: Arena) -> None:
     assert pool.terminate() == 0
 
 
+def test_what_user_code_puts_into_its_message_does_not_keep_it_from_being_settled(arena: Arena) -> None:
+    pool = arena.pool("worker", *OPTIONS)
+    messages = [
+        arena.make(f"{form}_{kind}", "spoil", times=times)
+        for kind in KINDS
+        for form in ("in", "sure")
+        for times in (1, 9)
+    ]
+
+    arena.submit(*messages)
+    arena.drained(20)
+
+    verdict = arena.verdict()
+    ends = ended(arena.broker)
+    print(f"spoilt: {verdict}", flush=True)
+    assert verdict.submitted == verdict.ended == len(messages)
+    assert verdict.duplicated == 0
+    for message in messages:
+        assert ends[message.uuid] == ("succeeded" if message.kwargs["times"] == 1 else "failed")
+    assert pool.terminate() == 0
+
+
 def _pause(arena: Arena, message: Message) -> float:
     """From the deadline of the first attempt to the next, seconds."""
     starts = arena.events(message, "START")

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Ways to enqueue, each with code of its own on the way to Redis.
 WAYS: Final = ("generate", "generate_many", "agenerate", "submit_many")
 
+#: Those that know the ids of their messages before they ask: for weather in which some calls are never answered.
+ACCOUNTABLE: Final = ("generate", "agenerate", "submit_many")
+
 #: What `everysec` may lose on a slow disk, seconds before a kill (`guarantees.md` 2.2).
 EVERYSEC_LOSS_S: Final = 3.0
 
@@ -67,10 +70,12 @@ class Restart:
     Attributes:
         killed: Monotonic ns.
         ready: When it answered again, monotonic ns.
+        healed_s: Seconds until work of every kind was started again.
     """
 
     killed: int
     ready: int
+    healed_s: float
 
 
 class Producer:
@@ -153,7 +158,7 @@ class Producer:
                     self._revoke(self._tasks[kind], self._dice.choice(messages))
             except BackendUnavailableError:
                 continue  # written down as unknown
-            except Exception as error:
+            except BaseException as error:
                 self.errors.append(f"{way}: {error!r}")
                 journal.write("NOTE", "producer", op="error", error=repr(error))
 

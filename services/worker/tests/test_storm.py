@@ -14,6 +14,9 @@ from harness.journal import read_journal
 from harness.procfs import send
 from harness.seeds import chaos_size
 
+#: They need a machine of their own, and run in `make chaos`.
+pytestmark = pytest.mark.slow
+
 #: Few messages run at a time: all that run in a killed child are charged a delivery, and five of those are fatal.
 OPTIONS = {
     "in_thread": ["--n-threads", "2", "--n-processes", "2", "--n-process-floor", "2"],

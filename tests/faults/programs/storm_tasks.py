@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ def work(message: Message, how: str, seconds: float, times: int) -> str:
 
     Args:
         message: Which.
-        how: One of `WAYS`, `DEATHS` or `fail`.
+        how: One of `WAYS`, `DEATHS`, `fail` or `spoil`.
         seconds: For `WAYS`: how long.
         times: `DEATHS` happen in so many deliveries, the others in so many attempts; then it just ends.
     """
@@ -57,6 +58,11 @@ def work(message: Message, how: str, seconds: float, times: int) -> str:
     if how == "fail" and message.retries < times:
         journal.fail(message.uuid, token)
         raise ValueError("as asked")
+    if how == "spoil" and message.retries < times:
+        journal.fail(message.uuid, token)
+        message.add_to_ephemeral_state(lock=threading.Lock())  # cannot be copied
+        message.metadata = {"lock": threading.Lock()}  # cannot be stored
+        raise ValueError("as asked, and its message is spoilt")
     if how in DEATHS and message.lease.deliveries <= times:
         DEATHS[how]()
     elif how in WAYS and message.retries < times:

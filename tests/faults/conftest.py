@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from harness.processes import Processes
     from harness.server import Server
 
-#: Modules that kill, stop or starve whole pools for a while: they need a machine of their own, and run in `make chaos`.
+#: Modules that kill, stop or starve whole pools: they need a machine of their own, and run in `make chaos`.
 LONG = {
-    "test_blocked_workers", "test_crash_of_a_life", "test_dead_children", "test_kill_storm", "test_network_lost_replies",
+    "test_blocked_workers", "test_crash_of_a_life", "test_dead_children", "test_kill_storm",
+    "test_network_lost_replies",
     "test_network_silence", "test_network_vanished", "test_redis_outages", "test_redis_restarts",
     "test_rolling_restarts", "test_time_limits", "test_zombies",
 }  # fmt: skip

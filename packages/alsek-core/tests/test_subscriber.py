@@ -167,6 +167,7 @@ def test_a_connection_that_fell_silent_is_replaced(server: Server) -> None:
         subscriber.close()
 
 
+@pytest.mark.slow  # its margins are those of a machine with nothing else to do
 def test_a_quiet_connection_that_lives_is_kept(server: Server) -> None:
     with Proxy(server.port) as proxy:
         subscriber = Subscriber(RedisBackend(proxy.url).new_connection, check_s=0.02)

@@ -131,9 +131,9 @@ def test_names_are_upstreams(store: ResultStore) -> None:
 
 
 def test_istream_gives_results_as_they_come(worked: ModuleType) -> None:
-    messages = [worked.add.generate((n, n), delay=delay) for n, delay in enumerate((200, 0, 100))]
+    messages = [worked.add.generate((n, n), delay=delay) for n, delay in enumerate((3_000, 0, 1_500))]
 
-    found = list(ResultPool(worked.result_store).istream(*messages))
+    found = list(ResultPool(worked.result_store).istream(*messages, wait=10_000))
 
     assert [(messages.index(message), result) for message, result in found] == [(1, 2), (2, 4), (0, 0)]
     assert not any(worked.result_store.exists(message) for message in messages)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import select
-import socket
 import time
 from collections import deque
 from contextlib import suppress
@@ -26,8 +25,9 @@ from alsek.exceptions import (
 )
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL
 from alsek_worker.attempt import Attempt
+from alsek_worker.bell import Bell
 from alsek_worker.execution import Execution, warn_refused
-from alsek_worker.pace import Pace
+from alsek_worker.pace import Pace, Pressure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,10 +94,8 @@ class Intake:
         self._pause_s = 0.0
         self._finished = 0
         self._napping = False
-        self._bell, self._ear = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ear.setblocking(False)
-        self._told_full = 0.0
+        self._bell = Bell()
+        self._pressure = Pressure(ledger)
         #: When an executor last started a message (monotonic seconds).
         self.last_start = 0.0
         #: When deadlines are looked at next; an executor that starts a sooner one calls `look_sooner`.
@@ -139,8 +137,7 @@ class Intake:
     def ring(self) -> None:
         """Wake the intake."""
         self._napping = False
-        with suppress(BlockingIOError):  # it rings already
-            self._bell.send(b"!")
+        self._bell.ring()
 
     def retire(self, why: str) -> None:
         """Take no new work, finish what is held, and have the supervisor replace this child."""
@@ -175,9 +172,7 @@ class Intake:
         self._consumer.close()
 
     def _collect(self) -> list[Attempt]:
-        ended: list[Attempt] = []
-        while self._done:
-            ended.append(self._done.popleft())
+        ended = [self._done.popleft() for _ in range(len(self._done))]
         self._pace.note(ended)
         for attempt in ended:
             if attempt.settlement is None:
@@ -203,17 +198,25 @@ class Intake:
             elif talkative and isinstance(settlement, Succeeded):
                 log.info("Removed %s.", settlement.message.summary)
             self._let_go(attempt)
-        if messages:
-            attempts = [self._hold(message) for message in messages]
-            if self._accepting:
-                self._slots.deliver(attempts)
-            else:  # the late answer to a claim made before the drain
-                self._give_back(attempts)
+        self._take(messages)
         if want > 0:
-            self._note_pressure(full=len(messages) >= want)
-            if len(messages) < want:
-                self._consumer.fall_asleep()
-                self._resting = True
+            self._rest_unless(more=len(messages) >= want)
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        attempts = [self._hold(message) for message in messages]
+        if self._accepting:
+            self._slots.deliver(attempts)
+        else:  # the late answer to a claim made before the drain
+            self._give_back(attempts)
+
+    def _rest_unless(self, *, more: bool) -> None:
+        if self._pressure.note(full=more):
+            self._control.tell("full")
+        if not more and self._accepting:
+            self._consumer.fall_asleep(self._room())
+            self._resting = True
 
     def _hold(self, message: Message) -> Attempt:
         lease = message.lease
@@ -241,24 +244,10 @@ class Intake:
         room = self._settings.concurrency + self._pace.ahead - (len(self._held) - len(self._unsettled))
         return min(room, self._ledger.vacant, MOST_IN_A_CALL)
 
-    def _note_pressure(self, *, full: bool) -> None:
-        now = time.monotonic()
-        if not full:
-            self._ledger.full_since_ms = 0
-        elif now - self._told_full > 1:
-            self._told_full = now
-            self._ledger.full_since_ms = self._ledger.full_since_ms or int(now * 1000)
-            self._control.tell("full")
-
     def _send_back_stale(self, now: float) -> None:
         # A long task must not hold its neighbours' messages: what was taken ahead and cannot start goes back.
-        overfull = len(self._held) > self._settings.concurrency
-        if (
-            overfull
-            and self.last_start
-            and now - self.last_start > _STALE_S
-            and self._give_back(self._slots.take_back())
-        ):
+        waits_for = now - self.last_start if self.last_start and len(self._held) > self._settings.concurrency else 0.0
+        if waits_for > _STALE_S and self._give_back(self._slots.take_back()):
             self._pace.stumble(_STALE_S)
 
     def _give_back(self, attempts: Sequence[Attempt]) -> bool:
@@ -273,11 +262,9 @@ class Intake:
     def _carry_out(self, order: Order) -> None:
         match order:
             case ("drain",):
-                self._accepting = False
-                self._give_back(self._slots.take_back())
+                self._stop_accepting()
             case ("stop", *_):
-                self._accepting = False
-                self._give_back(self._slots.take_back())
+                self._stop_accepting()
                 for attempt in list(self._held.values()):
                     if not attempt.decided:
                         self._slots.interrupt(attempt, TerminationError)
@@ -285,6 +272,12 @@ class Intake:
                 self._drop(uuid, token, RevokedError)
             case ("lost", str(uuid), str(token)):
                 self._drop(uuid, token, LeaseLostError)
+
+    def _stop_accepting(self) -> None:
+        self._accepting = self._resting = False
+        self._give_back(self._slots.take_back())
+        with suppress(BackendUnavailableError):  # what its claim may have taken comes back when the lease is over
+            self._take(self._consumer.rouse())
 
     def _drop(self, uuid: str, token: str, error: type[BaseException]) -> None:
         attempt = self._held.get(uuid)
@@ -334,17 +327,23 @@ class Intake:
             self._napping = False
             return
         try:
-            sources = [self._ear.fileno()]
-            asleep = self._resting and self._consumer.asleep
-            if asleep:
-                sources.append(self._consumer.fileno())
-            ready, _, _ = select.select(sources, [], [], max(0.0, wake_at - now))
-            self._napping = False
-            if sources[0] in ready:
-                self._ear.recv(4096)
-            if asleep and (sources[1] in ready or time.monotonic() > self._consumer.overdue):
-                self._resting = False
-                self._consumer.wake_up()
+            self._listen(wake_at - now)
         except BackendUnavailableError as error:
             self._napping = False
             self._endure(error)
+
+    def _listen(self, seconds: float) -> None:
+        # Until somebody rings, Redis wakes us, or the time is over.
+        sources = [self._bell.fileno()]
+        asleep = self._resting and self._consumer.asleep
+        if asleep:
+            sources.append(self._consumer.fileno())
+        ready, _, _ = select.select(sources, [], [], max(0.0, seconds))
+        self._napping = False
+        self._bell.silence()
+        if asleep and (sources[1] in ready or time.monotonic() > self._consumer.overdue):
+            self._resting = False
+            messages, more = self._consumer.wake_up()
+            self._take(messages)
+            if self._room() > 0:
+                self._rest_unless(more=more)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from alsek_worker.attempt import Attempt
+    from alsek_worker.ledger import Ledger
 
 #: Most messages taken ahead: a batch of 250 is on its way while the slots work through the rest.
 _MOST_AHEAD: Final = 1_000
@@ -48,3 +50,26 @@ class Pace:
     def _learn(self, mean_s: float) -> None:
         self._mean_s = mean_s
         self.ahead = min(_MOST_AHEAD, int(self._slots * self._window_s / max(mean_s, _QUICKEST_S)))
+
+
+class Pressure:
+    """Writes down since when a child finds all it asks for: the supervisor may hire another.
+
+    Args:
+        ledger: Where.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._told = 0.0
+
+    def note(self, *, full: bool) -> bool:
+        """Note whether a claim came back full; tells whether the supervisor should hear of it now."""
+        now = time.monotonic()
+        if not full:
+            self._ledger.full_since_ms = 0
+        elif now - self._told > 1:
+            self._told = now
+            self._ledger.full_since_ms = self._ledger.full_since_ms or int(now * 1000)
+            return True
+        return False

@@ -7,16 +7,15 @@ import math
 import os
 import select
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from alsek.core.backoff import Backoff, LinearBackoff
 from alsek.core.envelope import pack_error
 from alsek.core.failure import parse_exception
 from alsek.core.message import Lease, Message
-from alsek.core.rules import check_name
 from alsek.core.settlement import Failed, Released, Settlement
 from alsek.core.stop_signal import StopSignalListener
+from alsek.core.subset import Subset, interests_of
 from alsek.exceptions import (
     BackendUnavailableError,
     CorruptMessageError,
@@ -24,9 +23,12 @@ from alsek.exceptions import (
     ValidationError,
 )
 from alsek.storage.backends.redis.link import Call, Link
+from alsek.storage.backends.redis.sleeper import Sleeper
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Interest, Verbs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from alsek.core.broker import Broker
     from alsek.storage.backends.redis.scripts import Code
 
@@ -36,19 +38,14 @@ log = logging.getLogger(__name__)
 #: longer than half a lease: more would read as an outage where nobody renews.
 _LOOK_AROUND_S: Final = 20.0
 
-#: How much later than asked for Redis may end a blocked look, seconds.
-_TARDINESS_S: Final = 2.0
-
-#: What is readable is there in no time, what is overdue is not worth a longer wait, seconds.
-_REPLY_S: Final = 0.5
-
 #: How long a message of a newer release is left for a newer worker, ms.
 _NEWER_DELAY_MS: Final = 5_000
 
+#: Most messages of a standing claim: a worker that vanished while it slept holds no more than these under a lease.
+_MOST_STANDING: Final = 8
+
 #: Upstream's pause after a look that found nothing; here only its ceiling counts.
 _USUAL_BACKOFF: Final = LinearBackoff(1_000, floor=1_000, ceiling=30_000, zero_override=False)
-
-Subset = Sequence[str] | Mapping[str, Sequence[str]] | None
 
 
 class Exchange(NamedTuple):
@@ -56,6 +53,13 @@ class Exchange(NamedTuple):
 
     codes: list[Code]
     messages: list[Message]
+
+
+class Woken(NamedTuple):
+    """What the end of a sleep brought; `more`: it is worth to claim at once."""
+
+    messages: list[Message]
+    more: bool
 
 
 class _Claim(NamedTuple):
@@ -105,19 +109,18 @@ class Consumer:
         self._fair = fair
         self._seq = 0
         self._turn = 0
-        self._interests: list[Interest] | None = None if subset is None else _interests(subset)
+        self._interests: list[Interest] | None = None if subset is None else interests_of(subset)
         self._looked_up = -math.inf
         self._link = Link(broker.redis.new_connection)
-        self._sleeper = Link(lambda: broker.redis.new_connection(socket_timeout=None))
+        self._sleeper = Sleeper(lambda: broker.redis.new_connection(socket_timeout=None))
         self._own: list[Settlement] = []
         self._unanswered: list[_Claim] = []
+        self._standing: _Claim | None = None
+        #: A moment in Redis' time (ms), and one on our clock (monotonic seconds) that was not later.
+        self._moment = (0, -math.inf)
         self._next_ms: float | None = None
         ceiling = backoff.ceiling if backoff is not None else None
         self._look_around_s = min(_LOOK_AROUND_S, broker.lease_ms / 2000, (ceiling or math.inf) / 1000)
-        #: Whether a blocked look at the wake keys is under way (see `fall_asleep`).
-        self.asleep = False
-        #: When it has to be over (monotonic seconds): a connection that is silent then is dead.
-        self.overdue = math.inf
 
     def stream(self) -> Iterator[Message]:
         """Give messages for as long as nobody stops us, each held under a lease.
@@ -193,9 +196,15 @@ class Consumer:
         if sources[0] in woken or not woken:
             self.wake_up()
 
-    def fall_asleep(self) -> None:
-        """Start a blocking look at the wake keys; `fileno` becomes readable when it is time to claim again."""
-        if self.asleep:
+    def fall_asleep(self, want: int = 0) -> None:
+        """Start a blocking look at the wake keys; `fileno` becomes readable when it has ended.
+
+        Args:
+            want: Messages that may be claimed without asking again: a standing claim is sent behind the look, so that
+                Redis carries it out the moment the look ends, and a message that comes to an idle worker saves a
+                round trip. `wake_up` brings them, and at most 8.
+        """
+        if self._sleeper.asleep:
             return
         queues = [interest.queue for interest in self._wanted()]
         seconds = self._look_around_s
@@ -204,22 +213,51 @@ class Consumer:
         keys = self.broker.keys
         wakes = [keys.wake(queue, p) for p in range(keys.partitions) for queue in queues]
         wakes = wakes or [keys.wake("", 0)]  # no queue exists yet: look again after the timeout
-        self._sleeper.send("BLPOP", *wakes, f"{max(seconds, 0.001):.3f}")
-        self.asleep = True
-        self.overdue = time.monotonic() + seconds + _TARDINESS_S
+        standing = None
+        # With several partitions, nobody knows beforehand which of them will have something.
+        if want > 0 and keys.partitions == 1 and not self._unanswered:
+            standing = next(iter(self._claims(min(want, _MOST_STANDING))), None)
+        self._sleeper.fall_asleep(wakes, seconds, standing.call if standing else None)
+        self._standing = standing
 
-    def wake_up(self) -> None:
+    def wake_up(self) -> Woken:
         """Read the end of the blocking look that `fall_asleep` started, which is there or overdue.
 
         Raises:
             BackendUnavailableError: It is not there; the connections are given up.
         """
-        self.asleep = False
+        standing, self._standing = self._standing, None
         try:
-            self._sleeper.receive(_REPLY_S)
+            reply = self._sleeper.wake_up()
         except BackendUnavailableError:
+            if standing is not None:  # what it may have claimed is asked for by the next exchange
+                self._unanswered = [standing._replace(call=standing.call.repeated())]
             self._link.close()  # it went the same way: better a new one than another wait for nothing
             raise
+        messages: list[Message] = []
+        if standing is None or reply is None:
+            return Woken(messages, more=True)
+        self._next_ms = None
+        self._absorb(standing, reply, self._moment[1], messages)
+        return Woken(messages, more=self._next_ms == 0)
+
+    def rouse(self) -> list[Message]:
+        """End the sleep now, and give what its standing claim took.
+
+        Raises:
+            BackendUnavailableError: Redis did not answer.
+        """
+        return self.wake_up().messages if self._sleeper.rouse(self._link) else []
+
+    @property
+    def asleep(self) -> bool:
+        """Whether a blocked look at the wake keys is under way (see `fall_asleep`)."""
+        return self._sleeper.asleep
+
+    @property
+    def overdue(self) -> float:
+        """When it has to be over (monotonic seconds): a connection that is silent then is dead."""
+        return self._sleeper.overdue
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when the sleep is over."""
@@ -227,7 +265,6 @@ class Consumer:
 
     def close(self) -> None:
         """Drop the connections."""
-        self.asleep = False
         self._link.close()
         self._sleeper.close()
 
@@ -269,6 +306,11 @@ class Consumer:
             self._interests = [i._replace(offset=offsets.get(i.queue, 0)) for i in self._interests]
             if any(offsets.values()) and len(hand.messages) < claim.want:
                 self._next_ms = 0
+        # A standing claim is carried out some time after it was sent: Redis' own clock tells when.
+        seen_ms, seen = self._moment
+        if before <= seen:
+            before = min(time.monotonic(), seen + max(0, hand.now_ms - seen_ms) / 1000)
+        self._moment = (hand.now_ms, before)
         deadline = before + self.broker.lease_ms / 1000
         for claimed in hand.messages:
             try:
@@ -278,7 +320,7 @@ class Consumer:
                 log.warning("%s: left for a newer worker (%s)", claimed.uuid, error)
                 self._own.append(Released(_unread(claimed, claim.token), delay_ms=_NEWER_DELAY_MS))
             except (CorruptMessageError, ValidationError) as error:
-                if not _is_text(claimed.uuid):
+                if claimed.uuid.encode(errors="replace").decode() != claimed.uuid:
                     # Nothing we could say about it would reach it: it dies of its deliveries.
                     log.error("%r of queue %s is no id and is left alone", claimed.uuid, claimed.queue)
                     continue
@@ -298,29 +340,8 @@ class Consumer:
         return self._interests
 
 
-def _interests(subset: Sequence[str] | Mapping[str, Sequence[str]]) -> list[Interest]:
-    if isinstance(subset, str):
-        raise ValidationError(f"subset has to be a list of queue names, not one text: [{subset!r}]")
-    names = list(subset)
-    for name in names:
-        check_name(name, "queue")
-    if len(set(names)) != len(names):
-        raise ValidationError(f"a queue is named twice: {', '.join(names)}")
-    if isinstance(subset, Mapping):
-        return [Interest(queue, tuple(tasks)) for queue, tasks in subset.items()]
-    return [Interest(queue) for queue in names]
-
-
 def _unread(claimed: Any, token: str) -> Message:
     # Unchecked, as it is: only what names it is used.
     message = Message.from_record(task_name=claimed.task_name, uuid=claimed.uuid, queue=claimed.queue, created_at=0)
     message.lease = Lease(token, claimed.fence, claimed.deliveries, 0.0)
     return message
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

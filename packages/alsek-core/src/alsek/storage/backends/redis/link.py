@@ -144,11 +144,17 @@ class Link:
             self.close()
             raise translate(error, sent=sent) from error
 
-    def send(self, *args: Argument) -> None:
-        """Send one plain command whose reply is read later, by `receive`."""
+    def send(self, *args: Argument, then: Call | None = None) -> None:
+        """Send one plain command whose reply is read later, by `receive`.
+
+        Args:
+            args: The command.
+            then: A verb that Redis runs as soon as the command has ended; its reply is read by `receive_call`.
+        """
         connection = self._ready()
+        packed = _pack(args) if then is None else _pack(args) + then.packed()
         try:
-            connection.send_packed_command([_pack(args)], check_health=False)
+            connection.send_packed_command([packed], check_health=False)
         except (redis_errors.RedisError, OSError) as error:
             self.close()
             raise translate(error, sent=True) from error
@@ -169,6 +175,22 @@ class Link:
         except (redis_errors.RedisError, OSError) as error:
             self.close()
             raise translate(error, sent=True) from error
+
+    def receive_call(self, timeout: float) -> Any:
+        """Read the reply of the verb that `send` sent after its command.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            The reply; `None` when Redis did not know the script, and ran nothing.
+        """
+        try:
+            return self.receive(timeout)
+        except AlsekError as error:
+            if isinstance(error.__cause__, Exception) and is_missing_script(error.__cause__):
+                return None
+            raise
 
     def fileno(self) -> int:
         """Give the socket's descriptor, for a poll; connects when needed."""

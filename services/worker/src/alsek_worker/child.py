@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,11 +68,13 @@ class Post:
         pool: `module:Class` of the pool; the kind's own when empty.
         source: Where its tasks come from.
         settings: The pool's choices, with this child's facts.
+        environment: The supervisor's environment variables of today; the fork server has those of its own start.
     """
 
     pool: str
     source: Source
     settings: Settings
+    environment: Mapping[str, str] = field(repr=False)
 
 
 def main(post: Post, ledger: Ledger, line: Connection) -> None:
@@ -89,7 +91,7 @@ def main(post: Post, ledger: Ledger, line: Connection) -> None:
     code = 1
     try:
         setup_logging(post.settings.log_level, post.settings.log_format, root=True)
-        _mark_environment()
+        _take_environment(post.environment)
         pool = _build(post, ledger, control)
         control.tell("ready")
         pool.run()
@@ -140,7 +142,10 @@ def _disregard(_number: int, _frame: object) -> None:
     """The supervisor decides."""
 
 
-def _mark_environment() -> None:
+def _take_environment(environment: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
     if ALSEK_WORKER_POOL_ENV_VAR in os.environ:
         log.warning("Worker thread env var already set.")
     else:

@@ -50,6 +50,9 @@ _WORTH_A_WRITE: Final = 64
 #: While enough is in hand, what finished is gathered for so long before it is settled, seconds.
 _GATHER_S: Final = 0.002
 
+#: What an executor needs to wake up, seconds: so long the intake leaves it the GIL.
+_HAND_OVER_S: Final = 50e-6
+
 #: The intake looks around at least so often, seconds; this costs Redis nothing.
 _LONGEST_NAP_S: Final = 5.0
 
@@ -96,10 +99,8 @@ class Intake:
         self._napping = False
         self._bell = Bell()
         self._pressure = Pressure(ledger)
-        #: When an executor last started a message (monotonic seconds).
-        self.last_start = 0.0
-        #: When deadlines are looked at next; an executor that starts a sooner one calls `look_sooner`.
-        self.next_look = math.inf
+        #: When an executor last started a message, and when deadlines are looked at next (monotonic seconds).
+        self.last_start, self.next_look = 0.0, math.inf
 
     # -- for executors and the control thread --------------------------------------------------------------------
 
@@ -203,8 +204,6 @@ class Intake:
             self._rest_unless(more=len(messages) >= want)
 
     def _take(self, messages: Sequence[Message]) -> None:
-        if not messages:
-            return
         attempts = [self._hold(message) for message in messages]
         if self._accepting:
             self._slots.deliver(attempts)
@@ -254,7 +253,7 @@ class Intake:
         for attempt in attempts:
             if attempt.win():
                 attempt.settlement = Released(attempt.message)
-            self._done.append(attempt)
+        self._done += attempts
         return bool(attempts)
 
     # -- orders --------------------------------------------------------------------------------------------------
@@ -345,5 +344,6 @@ class Intake:
             self._resting = False
             messages, more = self._consumer.wake_up()
             self._take(messages)
+            time.sleep(_HAND_OVER_S if messages else 0)
             if self._room() > 0:
                 self._rest_unless(more=more)

@@ -151,7 +151,7 @@ class Supervisor:
         self._numbers += 1
         settings = self._settings.for_child(crew, self._numbers)
         source = Source(self._source.modules, crew.tasks or self._source.names, self._source.main_path)
-        return self._method.start(crew, Post(crew.pool, source, settings))
+        return self._method.start(crew, Post(crew.pool, source, settings, dict(os.environ)))
 
     def _read(self, child: Child) -> None:
         for report in child.reports():

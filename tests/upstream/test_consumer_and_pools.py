@@ -263,6 +263,22 @@ def test_a_pool_in_a_thread_works_until_its_exit_event(
     assert seen == ["boot", "shutdown"]
 
 
+def test_a_later_pool_has_the_environment_of_its_own_start(stage: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen_by_a_new_pool() -> str | None:
+        with running(ThreadWorkerPool(tasks=[stage.solo_variable], n_threads=1, n_processes=1)):
+            message = stage.solo_variable.generate(("ALSEK_OF_TODAY",))
+            value: str | None = stage.result_store.get(message, timeout=15_000)
+            return value
+
+    assert seen_by_a_new_pool() is None
+    monkeypatch.setenv("ALSEK_OF_TODAY", "1")
+
+    assert seen_by_a_new_pool() == "1"
+
+    monkeypatch.delenv("ALSEK_OF_TODAY")
+    assert seen_by_a_new_pool() is None
+
+
 def test_a_task_specific_pool_leaves_other_tasks_of_its_queue_alone(stage: ModuleType) -> None:
     pool = ThreadWorkerPool(tasks=[stage.solo_thread], task_specific_mode=True, n_threads=1, n_processes=1)
     other = stage.solo_neighbour.generate()

@@ -315,6 +315,11 @@ def solo_thread() -> int:
 def solo_neighbour() -> None: ...
 
 
+@task(broker, queue="solo_variable", result_store=result_store)
+def solo_variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
 @task(broker, queue="solo_waiting", result_store=result_store)
 def solo_waiting(message: Message) -> int:
     act(message, "wait")

@@ -116,7 +116,7 @@ def test_a_child_that_grew_too_large_is_replaced(stage: Stage) -> None:
 def test_groups_are_added_under_load(stage: Stage) -> None:
     pool = stage.pool("thread-pool", "--n-threads", "2", "--n-processes", "3")
     assert len(workers(pool)) == 1
-    messages = [stage.submit("in_thread", "sleep", 2.0) for _ in range(6)]
+    messages = [stage.submit("in_thread", "sleep", 5.0) for _ in range(6)]
 
     for message in messages:
         stage.wait(message, "START")

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek.core.concurrency import Lock
+    from alsek.core.current import current
     from alsek.core.message import Message
     from alsek.core.status.standard import StatusTracker
     from alsek.core.task import task
+    from alsek.exceptions import Reject, Snooze
 
     __version__: str
 
-__all__ = ["Broker", "Lock", "Message", "StatusTracker", "__version__", "task"]
+__all__ = ["Broker", "Lock", "Message", "Reject", "Snooze", "StatusTracker", "__version__", "current", "task"]
 
 _HOMES = {
     "Broker": "alsek.core.broker",
     "Lock": "alsek.core.concurrency",
     "Message": "alsek.core.message",
+    "Reject": "alsek.exceptions",
+    "Snooze": "alsek.exceptions",
     "StatusTracker": "alsek.core.status.standard",
+    "current": "alsek.core.current",
     "task": "alsek.core.task",
 }
 

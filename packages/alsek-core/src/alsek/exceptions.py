@@ -12,6 +12,7 @@
     ├── ValidationError                  (also ValueError)
     │   ├── CorruptMessageError
     │   ├── PayloadTooLargeError
+    │   ├── WrongArgumentsError          (also TypeError)
     │   └── SerializationError           (also TypeError)
     ├── UnsupportedMessageVersionError
     ├── MissingExtraError                (also ImportError)
@@ -24,6 +25,9 @@
     ├── PoisonMessageError
     │   └── CrashLoopError
     ├── TaskFailedError
+    ├── NoRunningTaskError
+    ├── Snooze                           (raised by tasks)
+    ├── Reject                           (raised by tasks)
     └── BackendError
         ├── BackendUnavailableError
         ├── BackendAuthenticationError
@@ -140,6 +144,14 @@ class SerializationError(ValidationError, TypeError):
         """What is wrong there."""
 
 
+class WrongArgumentsError(ValidationError, TypeError):
+    """The task's function does not take these arguments."""
+
+    def __init__(self, *args: object, task_name: str | None = None) -> None:
+        super().__init__(*args)
+        self.task_name = task_name
+
+
 class UnsupportedMessageVersionError(AlsekError):
     """The message was written by a newer release."""
 
@@ -222,6 +234,30 @@ class TaskFailedError(AlsekError):
         super().__init__(*args)
         self.uuid = uuid
         self.exception_details = exception_details
+
+
+class NoRunningTaskError(AlsekError):
+    """No task runs here: a worker knows the current message, a plain call does not."""
+
+
+class Snooze(AlsekError):
+    """Raised by a task: try again later, without spending a retry or a delivery."""
+
+    def __init__(self, seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+            raise ValidationError(f"Snooze takes a number of seconds, 0 or more: {seconds!r}")
+        super().__init__(f"snoozed for {seconds:g} s")
+        self.seconds = seconds
+        """How long to wait."""
+
+
+class Reject(AlsekError):
+    """Raised by a task: the message is no good, and goes straight to the dead letters."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """Why, for those who look at the dead letters."""
 
 
 class BackendError(AlsekError):

@@ -9,18 +9,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from alsek.core.backoff import ExponentialBackoff, settings2backoff
 from alsek.core.callback import follow_up
+from alsek.core.current import current_run
 from alsek.core.envelope import pack_error
 from alsek.core.failure import parse_exception
 from alsek.core.settlement import Failed, Released, Retried, Settlement, Succeeded
 from alsek.core.status.types import TaskStatus
-from alsek.exceptions import BackendUnavailableError, LeaseLostError, RevokedError, TerminationError, UnknownTaskError
+from alsek.exceptions import (
+    BackendUnavailableError,
+    LeaseLostError,
+    Reject,
+    RevokedError,
+    Snooze,
+    TerminationError,
+    UnknownTaskError,
+)
 from alsek.logging import current_message
 from alsek.storage.backends.redis.verbs import NewMessage, StoredResult
 from alsek_worker.attempt import Attempt
+from alsek_worker.hooks import call_hook, is_tried_again
 from alsek_worker.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from alsek.core.broker import Broker
     from alsek.core.message import Message
@@ -60,7 +70,7 @@ class Execution:
         if recipe is None:
             self._refuse(attempt)
             return
-        bound = current_message.set(message)
+        bound, running = current_message.set(message), current_run.set(attempt)
         try:
             self._received(message, recipe)
             if recipe.pre_op is not None:
@@ -77,6 +87,7 @@ class Execution:
             self._end_badly(attempt, recipe, error)
         finally:
             current_message.reset(bound)
+            current_run.reset(running)
 
     async def run_async(self, attempt: Attempt) -> None:
         """Run an attempt as a coroutine, and leave its settlement in it."""
@@ -85,6 +96,7 @@ class Execution:
             self._refuse(attempt)
             return
         current_message.set(message)  # the asyncio task has a context of its own
+        current_run.set(attempt)
         try:
             self._received(message, recipe)
             if recipe.pre_op is not None and inspect.isawaitable(made := recipe.pre_op(message)):
@@ -175,7 +187,7 @@ class Execution:
             attempt.owned = False
             if accepted:
                 self._tell(recipe, message, TaskStatus.SUCCEEDED)
-                self._hook(task.on_success, message, result)
+                call_hook(task.on_success, message, result)
         else:
             attempt.settlement = settlement
 
@@ -230,32 +242,42 @@ class Execution:
 
     def _fail(self, attempt: Attempt, recipe: Recipe, error: BaseException) -> None:
         message, task = attempt.message, recipe.task
+        if isinstance(error, Snooze):
+            self._snooze(attempt, recipe, error)
+            return
         log.error("Error processing %s.", message.summary, exc_info=error)
         message.exception_details = parse_exception(error)
         if recipe.post_op is not None:
-            self._hook(recipe.post_op, message, None)
-        again = False
-        try:
-            again = task.do_retry(message, error)
-        except BaseException as broken:
-            log.critical("Error encountered with `do_retry()`: the message is not tried again.", exc_info=broken)
+            call_hook(recipe.post_op, message, None)
+        again = is_tried_again(task, message, error)
         settlement: Settlement
         if again:
-            self._hook(task.on_retry, message, error)
+            call_hook(task.on_retry, message, error)
             delay = self._backoff(message)
             log.info("Retrying %s in %s ms...", message.summary, format(delay, ","))
             details = pack_error(message.exception_details)
             settlement = Retried(message, delay, details, self._body(message, again=True))
         else:
             log.error("Retries exhausted for %s.", message.summary)
-            self._hook(task.on_failure, message, error)
+            call_hook(task.on_failure, message, error)
             details = pack_error(message.exception_details)
-            settlement = Failed(message, "failed", details, self._body(message))
-        if recipe.alone or message.linked_lock:
+            reason = "rejected" if isinstance(error, Reject) else "failed"
+            settlement = Failed(message, reason, details, self._body(message))
+        self._settle(attempt, recipe, settlement, TaskStatus.RETRYING if again else TaskStatus.FAILED)
+
+    def _snooze(self, attempt: Attempt, recipe: Recipe, snooze: Snooze) -> None:
+        message, delay = attempt.message, int(snooze.seconds * 1000)
+        log.info("Snoozing %s for %s ms...", message.summary, format(delay, ","))
+        if recipe.post_op is not None:
+            call_hook(recipe.post_op, message, None)
+        self._settle(attempt, recipe, Released(message, delay_ms=delay), TaskStatus.SUBMITTED)
+
+    def _settle(self, attempt: Attempt, recipe: Recipe, settlement: Settlement, status: TaskStatus) -> None:
+        if recipe.alone or attempt.message.linked_lock:
             accepted = self._settle_alone(settlement)
             attempt.owned = False
             if accepted:
-                self._tell(recipe, message, TaskStatus.RETRYING if again else TaskStatus.FAILED)
+                self._tell(recipe, attempt.message, status)
         else:
             attempt.settlement = settlement
 
@@ -299,29 +321,21 @@ class Execution:
                 continue
             if not code.accepted:
                 warn_refused(settlement, code)
-            elif not isinstance(settlement, Retried):
-                self._hook(settlement.message.release_lock, True, self._broker.backend)
+            elif not isinstance(settlement, Retried | Released):
+                call_hook(settlement.message.release_lock, True, self._broker.backend)
             return code.accepted
 
     def _tell(self, recipe: Recipe, message: Message, status: TaskStatus) -> None:
         if recipe.kept_status_ms is None:
-            self._hook(recipe.task.update_status, message, status)
+            call_hook(recipe.task.update_status, message, status)
 
     def _hooks_of_revocation(self, task: Task, message: Message, error: BaseException | None, result: Any) -> None:
         log.info("Evicting '%s' due to task revocation...", message.summary)
         cause = error or RevokedError("Task Revoked")
         message.exception_details = parse_exception(cause)
-        self._hook(task.on_revocation, message, error, result)
-        self._hook(task.on_failure, message, cause)
-        self._hook(message.release_lock, True, self._broker.backend)
-
-    @staticmethod
-    def _hook(hook: Callable[..., Any], *args: Any) -> None:
-        try:
-            hook(*args)
-        except BaseException as error:
-            name = getattr(hook, "__name__", repr(hook))
-            log.critical("Error encountered with `%s()`.", name, exc_info=error)
+        call_hook(task.on_revocation, message, error, result)
+        call_hook(task.on_failure, message, cause)
+        call_hook(message.release_lock, True, self._broker.backend)
 
 
 def warn_refused(settlement: Settlement, code: Code) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from random import randint
 from typing import Any, Final, TypedDict
 
 from alsek.defaults import MAX_DURATION_MS
@@ -28,6 +29,8 @@ class Backoff(ABC):
         floor: Wait at least this long (ms); None for no bound.
         ceiling: Wait at most this long (ms); None for no bound.
         zero_override: Do not wait at all while nothing has failed.
+        jitter: Draw the time evenly from the floor (or 0) up to what the formula gives, so that what failed together is
+            not tried again together (full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class Backoff(ABC):
         floor: int | None = 60_000,
         ceiling: int | None = 3_600_000,
         zero_override: bool = True,
+        jitter: bool = False,
     ) -> None:
         if floor is not None and ceiling is not None and floor > ceiling:
             raise ValidationError(f"The floor of a backoff ({floor} ms) lies above its ceiling ({ceiling} ms)")
         self.floor = floor
         self.ceiling = ceiling
         self.zero_override = zero_override
+        self.jitter = jitter
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.parameters.items())})"
@@ -48,7 +53,9 @@ class Backoff(ABC):
     @property
     def parameters(self) -> dict[str, Any]:
         """What to pass to the constructor for an equal backoff."""
-        return {name: getattr(self, name) for name in _parameter_names(type(self))}
+        names = _parameter_names(type(self))
+        # Upstream's workers do not know jitter, and a message that has none need not carry it.
+        return {name: getattr(self, name) for name in names if name != "jitter" or self.jitter}
 
     @property
     def settings(self) -> BackoffSettingsType:
@@ -72,7 +79,10 @@ class Backoff(ABC):
             duration = max(self.floor, duration)
         if self.ceiling is not None:
             duration = min(self.ceiling, duration)
-        return int(min(max(duration, 0), MAX_DURATION_MS))
+        duration = int(min(max(duration, 0), MAX_DURATION_MS))
+        if self.jitter:
+            duration = randint(min(self.floor or 0, duration), duration)  # noqa: S311  (spread, not secrecy)
+        return duration
 
 
 class ConstantBackoff(Backoff):

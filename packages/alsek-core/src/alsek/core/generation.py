@@ -86,13 +86,48 @@ class Generation(AsyncGenerate):
             **options: For `Broker.submit`, such as `ttl`.
 
         Raises:
+            WrongArgumentsError: The function does not take these arguments.
             ValidationError: A result ttl without a result store, positional arguments where there must be none, or a
                 value out of its range.
             SerializationError: An argument cannot be serialised; nothing was enqueued.
         """
+        message = self.make(
+            args,
+            kwargs,
+            priority,
+            metadata,
+            result_ttl,
+            uuid,
+            timeout_override,
+            delay,
+            previous_result,
+            callback,
+            queue,
+        )
+        self.check_call(message.args, message.kwargs)
+        if self._take_defer() or not submit:
+            return message
+        self._submit(message, options)
+        return message
+
+    def make(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        metadata: dict[str, Any] | None = None,
+        result_ttl: int | None = None,
+        uuid: str | None = None,
+        timeout_override: int | None = None,
+        delay: int | None = None,
+        previous_result: Any = None,
+        callback: Callback | None = None,
+        queue: str | None = None,
+    ) -> Message:
+        """Make a message as `generate` does; neither enqueue it, nor ask whether the function takes its arguments."""
         self.check(args, result_ttl)
         folded = fold(callback)
-        message = Message(
+        return Message(
             self.name,
             queue=queue or self.queue,
             args=check_args(args) if args else None,
@@ -108,10 +143,6 @@ class Generation(AsyncGenerate):
             backoff_settings=self._backoff_settings,
             mechanism=self.mechanism,
         )
-        if self._take_defer() or not submit:
-            return message
-        self._submit(message, options)
-        return message
 
     def generate_many(
         self,
@@ -193,6 +224,10 @@ class Generation(AsyncGenerate):
             raise ValidationError(f"task {self.name} takes no positional arguments: use kwargs= instead of args=")
         if isinstance(args, str | bytes):
             raise ValidationError(f"args has to be a sequence of arguments, such as ({args!r},): {args!r}")
+
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Refuse arguments that the task's function does not take."""
+        raise NotImplementedError
 
     def _take_defer(self) -> bool:
         pending = getattr(self._defers, "pending", 0)

@@ -15,6 +15,8 @@ class TaskHooks:
     """
 
     max_retries: int | None
+    retry_on: tuple[type[BaseException], ...] | None
+    no_retry_on: tuple[type[BaseException], ...]
 
     def pre_op(self, message: Message) -> None:
         """Run before `op`; an exception counts as the task's failure."""
@@ -38,7 +40,11 @@ class TaskHooks:
         """Run when a message was revoked while it ran; `exception` or `result` is `None`."""
 
     def do_retry(self, message: Message, exception: BaseException) -> bool:
-        """Decide whether a failed message is tried again."""
+        """Decide whether a failed message is tried again: by the kind of the exception, then by the retries left."""
+        if self.retry_on is not None and not isinstance(exception, self.retry_on):
+            return False
+        if isinstance(exception, self.no_retry_on):
+            return False
         return self.max_retries is None or message.retries < self.max_retries
 
     def do_callback(self, message: Message, result: Any) -> bool:

@@ -98,7 +98,7 @@ def cast_many(
     kept = task.submit_options({}).get("kept_status_ms")
     mould: Mould | None = None
     if not common.keys() & _NEVER_SHARED:
-        mould = Mould(task.generate(submit=False, **common), serializer, broker.max_message_bytes)
+        mould = Mould(task.make(**common), serializer, broker.max_message_bytes)
         mould = mould if mould.usable else None
     rest = broker.new_message(mould.pattern, ttl, kept)[3:] if mould is not None else ()
     for call in calls:
@@ -106,6 +106,7 @@ def cast_many(
             args, kwargs = call.get("args"), call.get("kwargs")
             if args:
                 task.check(args, None)
+            task.check_call(args or (), kwargs or {})
             message, body = mould.cast(args, kwargs)
             yield message, NewMessage(message.uuid, message.task_name, body, *rest)
         else:

@@ -155,3 +155,16 @@ def check_callback(value: Any) -> dict[str, Any]:
 
 def _kind(value: Any) -> str:
     return "None" if value is None else type(value).__name__
+
+
+def check_exceptions(value: Any, name: str) -> tuple[type[BaseException], ...]:
+    """Give classes of exceptions as a tuple.
+
+    Raises:
+        ValidationError: Something else is among them.
+    """
+    classes = value if isinstance(value, tuple | list | set | frozenset) else (value,)
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+            raise ValidationError(f"{name} takes classes of exceptions, such as ({name}=(ConnectionError,)): {cls!r}")
+    return tuple(classes)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from alsek.core.backoff import Backoff, ConstantBackoff, ExponentialBackoff
+from alsek.core.calling import Calling
 from alsek.core.failure import parse_exception
-from alsek.core.generation import Generation
 from alsek.core.injection import wants_message
 from alsek.core.message import Message
+from alsek.core.rules import check_exceptions
+from alsek.core.signature import CallCheck
 from alsek.core.status.types import TaskStatus
 from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT
 from alsek.exceptions import RevokedError, SchedulingError
@@ -18,17 +20,23 @@ from alsek.storage.backends.redis.scripts import Code
 from alsek.types import SUPPORTED_MECHANISMS, SupportedMechanismType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from alsek.core.broker import Broker
     from alsek.core.status.standard import StatusTracker
+    from alsek.core.typed import TypedTask
     from alsek.storage.result import ResultStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
 #: What tasks that say nothing else wait between two attempts; it is never changed.
 _USUAL_BACKOFF = ExponentialBackoff()
 
 
-class Task(Generation):
+class Task(Calling):
     """A function with everything that decides how its messages are made and run.
 
     Args:
@@ -45,9 +53,12 @@ class Task(Generation):
         no_positional_args: Refuse positional arguments at `generate`.
         interrupt: Whether a thread that runs over its timeout, or was revoked, gets an exception raised in it;
             `False`: its message is settled all the same, and its process replaced once the others are done.
+        retry_on: Exceptions after which a message is tried again; `None`: all.
+        no_retry_on: Exceptions after which it is not; they win over `retry_on`.
 
     Raises:
-        ValueError: Unknown mechanism, an async tracker, or a coroutine function for another mechanism than `async`.
+        ValueError: Something else than exceptions in `retry_on` or `no_retry_on`, an unknown mechanism, an async
+            tracker, or a coroutine function for another mechanism than `async`.
     """
 
     def __init__(
@@ -64,6 +75,8 @@ class Task(Generation):
         mechanism: SupportedMechanismType = DEFAULT_MECHANISM,
         no_positional_args: bool = False,
         interrupt: bool = True,
+        retry_on: Exceptions | None = None,
+        no_retry_on: Exceptions = (),
     ) -> None:
         if mechanism not in SUPPORTED_MECHANISMS:
             raise ValueError(f"mechanism has to be one of {', '.join(SUPPORTED_MECHANISMS)}: {mechanism!r}")
@@ -84,11 +97,14 @@ class Task(Generation):
         self.mechanism = mechanism
         self.no_positional_args = no_positional_args
         self.interrupt = interrupt
+        self.retry_on = None if retry_on is None else check_exceptions(retry_on, "retry_on")
+        self.no_retry_on = check_exceptions(no_retry_on, "no_retry_on")
         self._name = name or _name_of(function)
         # A message of this name and queue has to be possible: say so now, not at the first generate().
         Message(self._name, queue=self.queue, timeout=timeout, mechanism=mechanism)
         self._backoff_settings = self.backoff.settings
         self._takes_message: bool | None = None
+        self._call_check: CallCheck | None = None
         self._defers = threading.local()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -152,6 +168,15 @@ class Task(Generation):
             self._takes_message = wants_message(self.function)
         return self._takes_message
 
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Refuse arguments that the function does not take; a task with an `op` of its own decides itself."""
+        if self._call_check is None:
+            kind = type(self)
+            own = kind.op is Task.op and kind.execute is Task.execute
+            injected = frozenset({"message"}) if self.takes_message else frozenset()
+            self._call_check = CallCheck(self.name, self.function if own else _anything, injected)
+        self._call_check(args, kwargs)
+
 
 class TriggerTask(Task):
     """A task that a trigger fires.
@@ -198,7 +223,9 @@ def task(
     no_positional_args: bool = False,
     base_task: Callable[..., Task] | None = None,
     interrupt: bool = True,
-) -> Callable[[Callable[..., Any]], Task]:
+    retry_on: Exceptions | None = None,
+    no_retry_on: Exceptions = (),
+) -> Callable[[Callable[P, R]], TypedTask[P, R]]:
     """Turn a function into a task.
 
     Args:
@@ -215,6 +242,8 @@ def task(
         no_positional_args: See `Task`.
         base_task: A subclass of `Task` with hooks of its own (or a `functools.partial` of one).
         interrupt: See `Task`.
+        retry_on: See `Task`.
+        no_retry_on: See `Task`.
 
     Raises:
         ValueError: A trigger for a `base_task` that takes none.
@@ -223,7 +252,7 @@ def task(
     if trigger is not None and "trigger" not in inspect.signature(make).parameters:
         raise ValueError(f"base_task {make!r} has no parameter trigger")
 
-    def decorate(function: Callable[..., Any]) -> Task:
+    def decorate(function: Callable[P, R]) -> TypedTask[P, R]:
         settings: dict[str, Any] = {
             "function": function,
             "broker": broker,
@@ -241,12 +270,20 @@ def task(
             settings["trigger"] = trigger
         if not interrupt:
             settings["interrupt"] = interrupt
+        if retry_on is not None:
+            settings["retry_on"] = retry_on
+        if no_retry_on:
+            settings["no_retry_on"] = no_retry_on
         made = make(**settings)
         made.__doc__ = function.__doc__
         made.__module__ = function.__module__
-        return made
+        return cast("TypedTask[P, R]", made)  # the same object, as type checkers are to see it
 
     return decorate
+
+
+def _anything(*_args: Any, **_kwargs: Any) -> None:
+    """Stands for a function that takes whatever comes."""
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -16,6 +16,7 @@ from alsek.exceptions import (
     MessageAlreadyExistsError,
     SerializationError,
     ValidationError,
+    WrongArgumentsError,
 )
 from alsek.storage.backends.redis import RedisBackend
 from harness.eventually import eventually
@@ -118,13 +119,14 @@ def test_a_deferred_or_unsubmitted_message_stays_here(broker: Broker, add: Task)
 
 def test_mistakes_are_those_of_generate(broker: Broker, add: Task, redis_client: redis.Redis) -> None:
     for options, error in (
-        ({"args": ({1},)}, SerializationError),
+        ({"args": ({1}, 2)}, SerializationError),
+        ({"args": (1,)}, WrongArgumentsError),
         ({"priority": -1}, ValidationError),
         ({"result_ttl": 5}, ValidationError),
         ({"ttl": 0}, ValidationError),
     ):
         with pytest.raises(error):
-            asyncio.run(add.agenerate(**options))
+            asyncio.run(add.agenerate(**{"args": (1, 2)} | options))
 
     assert redis_client.keys() == []
 

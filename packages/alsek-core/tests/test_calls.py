@@ -85,6 +85,14 @@ def test_a_wrong_call_fails_where_it_is_made(
     assert list(broker.backend.scan("*m:*")) == []
 
 
+def test_the_signature_is_shown_as_it_was_written(broker: Broker) -> None:
+    with pytest.raises(WrongArgumentsError) as caught:
+        task(broker)(with_default).delay()
+
+    assert str(caught.value) == "with_default(a: int, b: int = 2) -> None: missing a required argument: 'a'"
+    assert caught.value.task_name == "with_default"
+
+
 def test_a_task_with_an_op_of_its_own_decides_what_it_takes(broker: Broker) -> None:
     class Summing(Task):
         def op(self, message: Message) -> int:

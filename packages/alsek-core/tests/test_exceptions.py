@@ -8,9 +8,20 @@ import pickle
 import pytest
 
 from alsek import exceptions
-from alsek.exceptions import AlsekError, BackendUnavailableError, RevokedError, SerializationError, ValidationError
+from alsek.exceptions import (
+    AlsekError,
+    BackendUnavailableError,
+    Reject,
+    RevokedError,
+    SerializationError,
+    Snooze,
+    ValidationError,
+)
 
-CLASSES = [cls for _, cls in inspect.getmembers(exceptions, inspect.isclass) if issubclass(cls, AlsekError)]
+#: Not ours to raise: tasks do, and say why.
+SIGNALS = (Reject, Snooze)
+ALL_CLASSES = [cls for _, cls in inspect.getmembers(exceptions, inspect.isclass) if issubclass(cls, AlsekError)]
+CLASSES = [cls for cls in ALL_CLASSES if cls not in SIGNALS]
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -21,7 +32,7 @@ def test_every_error_explains_itself_without_arguments(cls: type[AlsekError]) ->
     assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", ALL_CLASSES)
 def test_every_error_stands_in_the_drawn_tree(cls: type[AlsekError]) -> None:
     assert cls.__name__ in (exceptions.__doc__ or "")
 
@@ -53,6 +64,14 @@ def test_every_error_survives_pickling(cls: type[AlsekError]) -> None:
 )
 def test_upstreams_errors_stand_directly_below_the_root(name: str) -> None:
     assert AlsekError in getattr(exceptions, name).__bases__
+
+
+@pytest.mark.parametrize("signal", [Snooze(2.5), Reject("no such customer")])
+def test_what_a_task_raises_survives_pickling(signal: AlsekError) -> None:
+    copy = pickle.loads(pickle.dumps(signal))
+
+    assert type(copy) is type(signal)
+    assert (str(copy), copy.args, copy.__dict__) == (str(signal), signal.args, signal.__dict__)
 
 
 def test_facts_survive_pickling() -> None:

@@ -244,11 +244,14 @@ class Snooze(AlsekError):
     """Raised by a task: try again later, without spending a retry or a delivery."""
 
     def __init__(self, seconds: float) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
             raise ValidationError(f"Snooze takes a number of seconds, 0 or more: {seconds!r}")
-        super().__init__(f"snoozed for {seconds:g} s")
+        super().__init__(seconds)
         self.seconds = seconds
         """How long to wait."""
+
+    def __str__(self) -> str:
+        return f"snoozed for {self.seconds:g} s"
 
 
 class Reject(AlsekError):

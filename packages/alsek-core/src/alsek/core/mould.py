@@ -106,8 +106,8 @@ def cast_many(
             args, kwargs = call.get("args"), call.get("kwargs")
             if args:
                 task.check(args, None)
-            task.check_call(args or (), kwargs or {})
             message, body = mould.cast(args, kwargs)
+            task.check_call(message.args, message.kwargs)
             yield message, NewMessage(message.uuid, message.task_name, body, *rest)
         else:
             message = task.generate(submit=False, **{**common, **call})

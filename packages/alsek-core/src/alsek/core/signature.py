@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
 from alsek.exceptions import WrongArgumentsError
@@ -66,4 +67,6 @@ class CallCheck:
                 raise self._wrong(f"missing a required argument: '{name}'")
 
     def _wrong(self, why: str) -> WrongArgumentsError:
-        return WrongArgumentsError(f"{self._name}{self._signature}: {why}", task_name=self._name)
+        # Postponed annotations are texts: shown as they were written.
+        shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(self._signature))
+        return WrongArgumentsError(f"{self._name}{shown}: {why}", task_name=self._name)

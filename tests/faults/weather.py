@@ -47,10 +47,10 @@ def pool_at(arena: Arena, url: str, command: str, *options: str) -> Process:
 def task_of(kind: str, broker: Broker) -> Task:
     """One of the tasks that the pools run, as a producer without the code has it."""
 
-    def plain() -> None:
+    def plain(*_args: Any, **_kwargs: Any) -> None:
         """Runs elsewhere."""
 
-    async def coroutine() -> None:
+    async def coroutine(*_args: Any, **_kwargs: Any) -> None:
         """Runs elsewhere."""
 
     return Task(

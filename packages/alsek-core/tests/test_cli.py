@@ -14,6 +14,11 @@ from alsek import Broker, Message
 from alsek.storage.backends.redis import RedisBackend
 from harness.server import free_port
 
+COMMANDS = (
+    "up", "queues", "messages", "show", "explain", "revoke", "dlq", "fsck",
+    "thread-pool", "process-pool", "async-pool", "worker",
+)  # fmt: skip
+
 ALSEK = str(Path(sys.executable).with_name("alsek"))
 
 
@@ -52,12 +57,25 @@ def test_help_lists_the_commands_of_the_core_and_of_installed_services_with_exam
     done = run("--help")
 
     assert done.returncode == 0
-    for command in ("up", "fsck", "thread-pool", "process-pool", "async-pool", "worker"):
+    for command in (
+        "up",
+        "queues",
+        "messages",
+        "show",
+        "explain",
+        "revoke",
+        "dlq",
+        "fsck",
+        "thread-pool",
+        "process-pool",
+        "async-pool",
+        "worker",
+    ):
         assert f"\n  {command} " in done.stdout
     assert "alsek up my_tasks" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["up", "fsck", "thread-pool", "process-pool", "async-pool", "worker"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_examples(command: str) -> None:
     done = run(command, "--help")
 

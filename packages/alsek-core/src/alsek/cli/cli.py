@@ -14,7 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from alsek.cli import services
+from alsek.cli.dead_letters import dlq
 from alsek.cli.fsck import fsck
+from alsek.cli.look import explain, messages, queues, revoke, show
 from alsek.cli.up import up
 from alsek.exceptions import AlsekError
 
@@ -71,10 +73,18 @@ Examples:
   alsek up my_tasks                        a server (where none answers) and a worker, in one terminal
   alsek thread-pool my_tasks               run the tasks of my_tasks.py in threads
   alsek worker my_app --queues mail,math   run every kind of task below the package my_app
+  alsek queues                             what waits, runs and died
+  alsek explain 01a20e33-...               why a message does not run now
   alsek fsck                               check that what stands in Redis is whole
 """,
 )
 app.command()(up)
+app.command()(queues)
+app.command()(messages)
+app.command()(show)
+app.command()(explain)
+app.command()(revoke)
+app.add_typer(dlq, name="dlq")
 app.command()(fsck)
 
 

@@ -1,0 +1,180 @@
+"""`alsek queues`, `messages`, `show`, `explain`, `revoke`: what stands in the queues, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alsek.cli.connection import (
+    AsJson,
+    Namespace,
+    Partitions,
+    Url,
+    inspector,
+    moment,
+    span,
+    write_json,
+    write_table,
+)
+from alsek.defaults import DEFAULT_NAMESPACE
+
+if TYPE_CHECKING:
+    from alsek.tools.inspector import MessageInfo
+
+Uuid = Annotated[str, typer.Argument(metavar="UUID", help="Id of the message.")]
+
+
+def queues(
+    url: Url = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Show all queues: what is ready, delayed, running and dead, and how long the head of the line has waited.
+
+    \b
+    Examples:
+      alsek queues
+      alsek queues --namespace shop --json | jq '.[] | select(.ready > 1000)'
+    """  # noqa: D301 - the escape keeps the lines of the examples apart
+    found = inspector(url, namespace, partitions).queues()
+    if as_json:
+        write_json(found)
+    elif not found:
+        typer.echo(f"No queue has had a message in namespace {namespace} yet.")
+    else:
+        numbers = ("ready", "delayed", "running", "dead", "waiting", "next due in")
+        rows = [
+            (q.name, f"{q.ready:,}", f"{q.delayed:,}", f"{q.running:,}", f"{q.dead:,}",
+             span(q.waiting_ms) if q.ready else "", span(q.due_in_ms))
+            for q in found
+        ]  # fmt: skip
+        write_table(("queue", *numbers), rows, numbers)
+
+
+def messages(
+    queue: Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.")],
+    state: Annotated[str, typer.Option(metavar="STATE", help="ready, delayed, running or dead.")] = "ready",
+    task: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Only of this task.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="Most messages, up to 500.")] = 20,
+    cursor: Annotated[
+        str | None, typer.Option(metavar="CURSOR", show_default=False, help="Go on where the last page ended.")
+    ] = None,
+    url: Url = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
+    as_json: AsJson = False,
+) -> None:
+    """List messages of a queue that are in one state: the next to run first, or by due time, or by end of lease.
+
+    \b
+    Examples:
+      alsek messages mail
+      alsek messages mail --state running --task send
+      alsek messages mail --state dead --limit 100 --json | jq -r '.messages[].uuid'
+    """  # noqa: D301 - the escape keeps the lines of the examples apart
+    page = inspector(url, namespace, partitions).messages(queue, state, task=task, limit=limit, cursor=cursor)
+    if as_json:
+        write_json(page)
+    else:
+        write_messages(page.messages, nothing=f"No message of queue {queue} is {state}.")
+        if page.cursor is not None:
+            typer.echo(f"There are more: --cursor {page.cursor}")
+
+
+def show(
+    uuid: Uuid,
+    url: Url = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of one message.
+
+    \b
+    Examples:
+      alsek show 01a20e33-e5d4-7cda-aebb-441508951d5b
+      alsek show 01a20e33-e5d4-7cda-aebb-441508951d5b --json | jq .error.text
+    """  # noqa: D301 - the escape keeps the lines of the examples apart
+    info = inspector(url, namespace, partitions).message(uuid)
+    if as_json:
+        write_json(info)
+        return
+    rows = [(name, text) for name, value in _facts(info) if (text := str(value))]
+    write_table(("what", "value"), rows)
+
+
+def explain(
+    uuid: Uuid,
+    url: Url = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say in one sentence why a message does not run now, or that it does.
+
+    \b
+    Examples:
+      alsek explain 01a20e33-e5d4-7cda-aebb-441508951d5b
+    """  # noqa: D301 - the escape keeps the lines of the examples apart
+    sentence = inspector(url, namespace, partitions).explain(uuid)
+    if as_json:
+        write_json({"uuid": uuid, "explanation": sentence})
+    else:
+        typer.echo(sentence)
+
+
+def revoke(
+    uuid: Uuid,
+    url: Url = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
+    as_json: AsJson = False,
+) -> None:
+    """End a message: a waiting one never runs, a running one is stopped. It becomes a dead letter.
+
+    \b
+    Examples:
+      alsek revoke 01a20e33-e5d4-7cda-aebb-441508951d5b
+    """  # noqa: D301 - the escape keeps the lines of the examples apart
+    before = inspector(url, namespace, partitions).revoke(uuid)
+    if as_json:
+        write_json({"uuid": uuid, "revoked": True, "was": before.state})
+    else:
+        typer.echo(f"Revoked {uuid} ({before.task}), which was {before.state}.")
+
+
+def write_messages(found: list[MessageInfo], nothing: str) -> None:
+    """Write a table of messages, or the line that says that there are none."""
+    if not found:
+        typer.echo(nothing)
+        return
+    rows = [
+        (m.uuid, m.task, str(m.priority), str(m.retries), str(m.deliveries), moment(m.created_at), _remark(m))
+        for m in found
+    ]
+    columns = ("uuid", "task", "priority", "retries", "deliveries", "created (UTC)", "remark")
+    write_table(columns, rows, ("priority", "retries", "deliveries"))
+
+
+def _remark(info: MessageInfo) -> str:
+    if info.due_at is not None:
+        return f"due {moment(info.due_at)}"
+    if info.leased_until is not None:
+        return f"held by {info.worker} until {moment(info.leased_until)}"
+    error = "" if info.error is None else " ".join(f"{info.error.name}: {info.error.text or ''}".split())
+    return f"{info.reason}; {error}" if info.reason and error else info.reason or error
+
+
+def _facts(info: MessageInfo) -> list[tuple[str, Any]]:
+    error = info.error
+    return [
+        ("uuid", info.uuid), ("state", info.state), ("task", info.task), ("queue", info.queue),
+        ("args", info.args or ""), ("kwargs", info.kwargs or ""),
+        ("priority", info.priority), ("retries", info.retries), ("deliveries", info.deliveries),
+        ("fence", info.fence), ("created (UTC)", moment(info.created_at)), ("due (UTC)", moment(info.due_at)),
+        ("leased until (UTC)", moment(info.leased_until)), ("worker", info.worker), ("died of", info.reason),
+        ("ended (UTC)", moment(info.ended_at)), ("last error", f"{error.name}: {error.text or ''}" if error else ""),
+        ("traceback", (error.traceback or "") if error else ""),
+    ]  # fmt: skip

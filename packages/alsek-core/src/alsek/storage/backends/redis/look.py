@@ -1,0 +1,200 @@
+"""Reads queues and records for people: many small commands in one write, and never a scan of the keyspace."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from alsek.exceptions import BackendDataError, BackendUnavailableError, ValidationError
+from alsek.storage.backends.redis.link import Link
+from alsek.storage.keys import EPOCH_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from alsek.storage.backends.redis.link import Argument
+    from alsek.storage.backends.redis.standard import RedisBackend
+
+#: The letter of a state in a record, which is also that of its index.
+LETTERS: Final = {"ready": "r", "delayed": "d", "running": "l", "dead": "x"}
+
+
+class Place(NamedTuple):
+    """Where a page of an index ended: partition, score and id of the last that was given."""
+
+    partition: int
+    score: float
+    uuid: str
+
+
+class QueueFacts(NamedTuple):
+    """What the indexes of a queue say, over all partitions.
+
+    Attributes:
+        name: Of the queue.
+        counts: Messages by state.
+        head_ms: Since when the longest waiting head of a line is ready (ms since the epoch); `None`: nothing is.
+        due_ms: When the next delayed message is due; `None`: none is delayed.
+    """
+
+    name: str
+    counts: dict[str, int]
+    head_ms: int | None
+    due_ms: int | None
+
+
+class Look:
+    """Reads one namespace; safe for threads.
+
+    Args:
+        backend: Whose keys.
+        weight: How much one level of priority weighs in the score of a ready message.
+    """
+
+    def __init__(self, backend: RedisBackend, weight: int) -> None:
+        self._backend = backend
+        self._keys = backend.keys
+        self._weight = weight
+        self._link = Link(backend.new_connection)
+        self._lock = threading.Lock()
+
+    def now_ms(self) -> int:
+        """Give Redis' own time, ms since the epoch."""
+        seconds, micros = self._ask([("TIME",)])[0]
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def queues(self, names: Iterable[str]) -> list[QueueFacts]:
+        """Count the messages of queues, and find out how long they wait."""
+        names = list(names)
+        commands: list[tuple[Argument, ...]] = []
+        for name in names:
+            for partition in range(self._keys.partitions):
+                keys = self._keys.of_queue(name, partition)[:4]
+                commands += [("ZCARD", key) for key in keys]
+                commands += [("ZRANGE", key, 0, 0, "WITHSCORES") for key in keys[:2]]
+        answers = iter(self._ask(commands))
+        return [self._facts(name, answers) for name in names]
+
+    def page(self, queue: str, state: str, after: Place | None, limit: int) -> list[Place]:
+        """Give ids of an index, in its order, one partition after the other.
+
+        Args:
+            queue: Which.
+            state: `ready`, `delayed`, `running` or `dead`.
+            after: Where the last page ended.
+            limit: Most ids.
+        """
+        found: list[Place] = []
+        for partition in range(after.partition if after else 0, self._keys.partitions):
+            key = f"{self._keys.tag(partition)}{LETTERS[state]}:{queue}"
+            start = 0
+            if after is not None and after.partition == partition:
+                rank, below = self._ask([("ZRANK", key, after.uuid), ("ZCOUNT", key, "-inf", f"({after.score!r}")])
+                # It may have left meanwhile; its score tells where it was.
+                start = rank + 1 if isinstance(rank, int) else _number(below)
+            raw = self._ask([("ZRANGE", key, start, start + limit - len(found) - 1, "WITHSCORES")])[0] or ()
+            found += [Place(partition, float(raw[i + 1]), _text(raw[i])) for i in range(0, len(raw), 2)]
+            if len(found) >= limit:
+                break
+        return found
+
+    def records(self, uuids: Sequence[str]) -> list[dict[bytes, bytes] | bytes]:
+        """Give records: the fields of a message that lives or is dead, the receipt of an ended one, else `{}`."""
+        names = [self._keys.record(uuid) for uuid in uuids]
+        raw = self._ask([("HGETALL", name) for name in names])
+        found: list[dict[bytes, bytes] | bytes] = []
+        for name, fields in zip(names, raw, strict=True):
+            if isinstance(fields, list):
+                found.append(dict(zip(fields[::2], fields[1::2], strict=True)))
+            else:  # no hash: the receipt
+                receipt = self._ask([("GET", name)])[0]
+                found.append(receipt if isinstance(receipt, bytes) else {})
+        return found
+
+    def standing(self, uuid: str, queue: str) -> tuple[int | None, float | None, float | None, int]:
+        """Give a message's rank among the ready, the due time if delayed, the end of its lease, and the last sign of
+        life of any worker (ms since the epoch; 0: none ever).
+        """  # noqa: D205  (four facts do not fit one line)
+        partition = self._keys.partition(uuid)
+        rank, due, lease, clock = self._ask([
+            ("ZRANK", self._keys.ready(queue, partition), uuid),
+            ("ZSCORE", self._keys.delayed(queue, partition), uuid),
+            ("ZSCORE", self._keys.leases(queue, partition), uuid),
+            ("HGET", self._keys.meta(partition), "clock"),
+        ])  # fmt: skip
+        return (
+            rank if isinstance(rank, int) else None,
+            float(due) if isinstance(due, bytes) else None,
+            float(lease) if isinstance(lease, bytes) else None,
+            _number(clock),
+        )
+
+    def close(self) -> None:
+        """Drop the connection; the next look makes a new one."""
+        with self._lock:
+            self._link.close()
+
+    def _facts(self, name: str, answers: Any) -> QueueFacts:
+        counts = dict.fromkeys(LETTERS, 0)
+        heads: list[int] = []
+        dues: list[int] = []
+        for _ in range(self._keys.partitions):
+            for state in LETTERS:
+                counts[state] += _number(next(answers))
+            head, due = next(answers), next(answers)
+            if isinstance(head, list) and head:
+                heads.append(int(float(head[1])) % self._weight + EPOCH_MS)
+            if isinstance(due, list) and due:
+                dues.append(int(float(due[1])))
+        return QueueFacts(name, counts, min(heads, default=None), min(dues, default=None))
+
+    def _ask(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        # Only reads: after a lost connection they are simply asked again. What stands under a key instead of what
+        # should (fsck names it) is as good as nothing.
+        with self._lock:
+            try:
+                return self._ask_once(commands)
+            except BackendUnavailableError:
+                return self._ask_once(commands)
+
+    def _ask_once(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+        for command in commands:
+            self._link.send(*command)
+        answers: list[Any] = []
+        for _ in commands:
+            try:
+                answers.append(self._link.receive())
+            except BackendDataError:
+                answers.append(None)
+        return answers
+
+
+def pack_place(place: Place) -> str:
+    """Give a place as a cursor: a text for callers, of no meaning to them."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def open_place(cursor: str) -> Place:
+    """Give the place that a cursor names.
+
+    Raises:
+        ValidationError: It is none.
+    """
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=Place)
+    except (ValueError, msgspec.DecodeError):
+        raise ValidationError(f"that is no cursor of a page: {cursor!r}") from None
+
+
+def _number(answer: Any) -> int:
+    try:
+        return int(answer)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")

@@ -24,7 +24,13 @@ def build(project: str, folder: Path) -> zipfile.ZipFile:
 
 
 @pytest.mark.parametrize(
-    ("project", "package"), [("packages/alsek-core", "alsek"), ("services/worker", "alsek_worker")]
+    ("project", "package"),
+    [
+        ("packages/alsek-core", "alsek"),
+        ("services/worker", "alsek_worker"),
+        ("services/scheduler", "alsek_scheduler"),
+        ("services/api", "alsek_api"),
+    ],
 )
 def test_the_wheel_carries_every_file_of_the_package(project: str, package: str, tmp_path: Path) -> None:
     source = ROOT / project / "src"

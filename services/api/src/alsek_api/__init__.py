@@ -1,0 +1,1 @@
+"""Alsek over HTTP: an API for programs, and a dashboard for people."""

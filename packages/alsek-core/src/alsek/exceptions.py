@@ -16,6 +16,7 @@
     │   └── SerializationError           (also TypeError)
     ├── UnsupportedMessageVersionError
     ├── MissingExtraError                (also ImportError)
+    ├── AddressUnavailableError
     ├── TerminationError
     ├── RevokedError
     ├── ExpiredError
@@ -167,6 +168,10 @@ class MissingExtraError(AlsekError, ImportError):
     def __init__(self, *args: object, extra: str | None = None) -> None:
         super().__init__(*args)
         self.extra = extra
+
+
+class AddressUnavailableError(AlsekError):
+    """Nobody can listen at this address: it is in use, or none of this machine."""
 
 
 class TerminationError(AlsekError):

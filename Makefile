@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROJECTS := $(wildcard packages/*/pyproject.toml services/*/pyproject.toml)
+PROJECTS := $(wildcard packages/*/pyproject.toml services/*/pyproject.toml) services/api/package-lock.json
 PYTHONS := 3.11 3.12 3.13
 #: Test processes side by side; the fault tests start servers of their own, so more than two crowd a small machine.
 JOBS ?= 2
@@ -10,7 +10,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-all test-python check bench e2e chaos format lock clean
+.PHONY: help env demo up test test-all test-python check bench e2e e2e-browser chaos format lock assets clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(VENV)/.run ## measure Alsek beside its peers, in one run on this machin
 e2e: $(VENV)/.dev ## real processes, real servers, injected faults
 	@$(BIN)/python -m pytest tests/e2e -n $(JOBS) $(ARGS)
 
+e2e-browser: $(VENV)/.dev ## the dashboard in a real browser (Debian: apt install chromium); screenshots in .screenshots
+	@$(BIN)/python -m pytest services/api/tests/browser -m heavy --timeout 600 $(ARGS)
+
 chaos: $(VENV)/.dev ## the fault tests again, longer and with the slow ones (replay: ALSEK_CHAOS_SEED=n)
 	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests -n $(JOBS) \
 	    -m "slow or chaos" --timeout 3600 $(ARGS)
@@ -60,6 +63,9 @@ format: $(VENV)/.dev ## format the code and apply the safe lint fixes
 
 lock: $(VENV)/.dev ## pin the dependencies anew (ARGS=--upgrade for newer releases)
 	@scripts/lock $(BIN)/uv $(ARGS)
+
+assets: $(VENV)/.dev ## fetch what the dashboard takes from npm, where `make env` could not
+	@$(BIN)/python services/api/hatch_build.py
 
 clean: ## remove environments, caches and build results
 	@rm -rf .venv .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

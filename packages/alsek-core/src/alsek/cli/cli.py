@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from alsek.cli import services
+from alsek.cli.configuration import configure
 from alsek.cli.dead_letters import dlq
 from alsek.cli.fsck import fsck
 from alsek.cli.look import explain, messages, queues, revoke, show
@@ -44,12 +45,15 @@ class CommandLine(TyperGroup):
             ServiceNotInstalledError: Its service is not here.
             UnknownCommandError: Nobody brings it.
         """
-        command = super().get_command(ctx, cmd_name) or services.command(cmd_name)
+        own = super().get_command(ctx, cmd_name)
+        command = own or services.command(cmd_name)
         if command is None and not cmd_name.startswith("-"):
             close = get_close_matches(cmd_name, self.list_commands(ctx), 1)
             hint = f"did you mean `alsek {close[0]}`?" if close else "`alsek --help` lists them"
             raise UnknownCommandError(f"there is no command `{cmd_name}`; {hint}")
-        return command
+        if command is None:
+            return None
+        return configure(command, cmd_name, services.configurable(), service=cmd_name in services.configurable())
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end a mistake of the user's in one line on stderr."""

@@ -28,6 +28,15 @@ class ServiceNotInstalledError(AlsekError):
     """The service of this command is not installed."""
 
 
+#: Commands of the core that run until they are stopped, as those of services do.
+LASTING: Final = ("up", "exporter")
+
+
+def configurable() -> list[str]:
+    """Name the commands whose options can all be set by the environment or a file, installed or not."""
+    return [*LASTING, *HOMES, *(name for name in _announced() if name not in HOMES)]
+
+
 def installed() -> list[str]:
     """Name the commands of the services that are installed, ours in the order of `HOMES`."""
     found = _announced()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.operator_verbs import OperatorVerbs
 from alsek.storage.backends.redis.scripts import Script
 from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Verbs
 from model.redis_dump import Dump, TimeMachine, redis_dump
@@ -54,6 +55,7 @@ class EngineUnderTest:
         self.client.flushall()
         self.policy = policy
         self._verbs = Verbs(self.keys, policy, STATUSES, CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR)
+        self._operator = OperatorVerbs(self.keys, policy)
         self.published()
 
     def close(self) -> None:
@@ -115,6 +117,21 @@ class EngineUnderTest:
 
     def replay(self, queue: str, uuid: str, *, again: bool = False) -> int:
         return self._run(self._verbs.replay(0, queue, uuid), again=again)
+
+    def pause(self, queue: str, token: str, note: str, *, again: bool = False) -> int:
+        return self._run(self._operator.pause(0, queue, token, note), again=again)
+
+    def resume(self, queue: str, *, again: bool = False) -> int:
+        return self._run(self._operator.resume(0, queue), again=again)
+
+    def reprioritize(self, queue: str, uuid: str, priority: int) -> int:
+        return self._run(self._operator.reprioritize(0, queue, uuid, priority))
+
+    def run_now(self, queue: str, uuid: str) -> int:
+        return self._run(self._operator.run_now(0, queue, uuid))
+
+    def purge(self, queue: str, letters: Sequence[tuple[str, int | str]]) -> list[int]:
+        return self._run(self._operator.purge(0, queue, letters))
 
     def _run(self, call: Call, *, again: bool = False) -> Any:
         if again:

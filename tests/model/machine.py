@@ -95,6 +95,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.may_go: set[str] = set()
         self.removed: set[str] = set()
         self.claims = 0
+        self.pauses = 0
 
     @initialize(policy=policies)
     def begin(self, policy: Policy) -> None:
@@ -148,6 +149,55 @@ class QueueMachine(RuleBasedStateMachine):
         event(f"replay: {code}")
         if code == 1:
             self._repeated("replay", self.home[uuid], uuid, again=True)
+
+    # Rules: what operators do.
+
+    @rule(queue=queues, reason=st.sampled_from(["", "the bank is closed"]))
+    def pause(self, queue: str, reason: str) -> None:
+        self.pauses += 1
+        token = f"p{self.pauses}"
+        code = self._step("pause", queue, token, reason)
+        event(f"pause: {code}")
+        self._repeated("pause", queue, token, reason, again=True)
+
+    @precondition(lambda self: any(name.startswith("pause:") for name in self.model.partition.meta))
+    @rule(pick=picks)
+    def resume(self, pick: int) -> None:
+        paused = sorted(name for name in self.model.partition.meta if name.startswith("pause:"))
+        queue = paused[pick % len(paused)].removeprefix("pause:")
+        assert self._step("resume", queue) == 1
+        self._repeated("resume", queue, again=True)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, state=states, priority=priorities)
+    def reprioritize(self, pick: int, state: str, priority: int) -> None:
+        uuid = self._pick(pick, state)
+        code = self._step("reprioritize", self.home[uuid], uuid, priority)
+        event(f"reprioritize: {code}")
+        self._repeated("reprioritize", self.home[uuid], uuid, priority)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, state=st.sampled_from(["d", "d", "r", "l"]))
+    def run_now(self, pick: int, state: str) -> None:
+        uuid = self._pick(pick, state)
+        code = self._step("run_now", self.home[uuid], uuid)
+        event(f"run now: {code}")
+        self._repeated("run_now", self.home[uuid], uuid)
+
+    @precondition(lambda self: self.uuids)
+    @rule(who=st.lists(picks, min_size=1, max_size=3), state=st.sampled_from(["x", "x", "r", "S"]), seen=st.booleans())
+    def purge(self, who: list[int], state: str, seen: bool) -> None:
+        queue = self.home[self._pick(who[0], state)]
+        found = {uuid: self.model.partition.record(uuid) for uuid in (self._pick(pick, state) for pick in who)}
+        letters = [
+            (uuid, record.ended_at or "" if record is not None and seen else "")
+            for uuid, record in found.items()
+            if self.home[uuid] == queue
+        ]
+        self.may_go.update(uuid for uuid, _ in letters)
+        for code in self._step("purge", queue, letters):
+            event(f"purge: {code}")
+        self._repeated("purge", queue, letters)
 
     # Rules: running messages.
 

@@ -144,7 +144,8 @@ class Partition:
     records: dict[str, Record | Receipt | str] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
-    meta: dict[str, int] = field(default_factory=dict)
+    #: `clock` and `grace`, ms; and the pauses, as texts.
+    meta: dict[str, int | str] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)
 
     def queue(self, name: str) -> Queue:

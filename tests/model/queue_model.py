@@ -103,6 +103,7 @@ class QueueModel:
         A repeat finds the receipt of the call it repeats and answers the messages whose leases still stand, and
         changes nothing. Otherwise, for every queue: what is due becomes ready, what has lapsed is recovered, and
         messages are popped until `want` are in the hand. A message past its time dies instead (`expired`).
+        Of a paused queue only what has lapsed is recovered.
         """
         partition = self.partition
         partition.forget(now)
@@ -111,14 +112,18 @@ class QueueModel:
             return Hand(now, None, [0] * len(interests), self._held_by(token, str(receipt.value), interests))
 
         grace = self._tick(now)
+        closed = {interest.queue for interest in interests if f"pause:{interest.queue}" in partition.meta}
         hand: list[Claimed] = []
         taken: dict[int, list[str]] = {}
         offsets = []
         for number, interest in enumerate(interests, 1):
-            self._promote(now, interest.queue)
+            if interest.queue not in closed:
+                self._promote(now, interest.queue)
             if now >= grace:
                 self._recover(now, interest.queue)
-            popped, offset = self._pop(interest, want - len(hand))
+            popped, offset = (
+                ([], interest.offset) if interest.queue in closed else self._pop(interest, want - len(hand))
+            )
             offsets.append(offset)
             for uuid in popped:
                 record = partition.record(uuid)
@@ -140,7 +145,7 @@ class QueueModel:
         if taken:
             lines = [" ".join([str(number), *uuids]) for number, uuids in taken.items()]
             partition.kept[f"c:{consumer}"] = Kept(f"{token} " + "\n".join(lines), now + self.policy.receipt_ms)
-        return Hand(now, self._next(now, interests, grace, full=len(hand) >= want), offsets, hand)
+        return Hand(now, self._next(now, interests, grace, closed, full=len(hand) >= want), offsets, hand)
 
     def renew(self, now: int, queues: Sequence[str], leases: Sequence[Held]) -> list[int]:
         """Extend leases that their callers still hold, and delete dead letters whose time is over."""
@@ -319,7 +324,75 @@ class QueueModel:
         self._tell(now, queue, uuid, record, "SUBMITTED")
         return int(Code.DONE)
 
+    # The operator's verbs.
+
+    def pause(self, now: int, queue: str, token: str, note: str, *, again: bool = False) -> int:
+        """Close a queue for claims; the first pause stands until somebody resumes."""
+        self.partition.forget(now)
+        before = self.partition.meta.get(f"pause:{queue}")
+        if before is not None:
+            return int(Code.REPEATED if again and f" {token} " in str(before) else Code.EXISTS)
+        self.partition.names.add(queue)
+        self.partition.meta[f"pause:{queue}"] = f"{now} {token} {note}"
+        return int(Code.DONE)
+
+    def resume(self, now: int, queue: str, *, again: bool = False) -> int:
+        """Open a paused queue again; a consumer is woken where something waits."""
+        self.partition.forget(now)
+        if self.partition.meta.pop(f"pause:{queue}", None) is None:
+            return int(Code.REPEATED if again else Code.EXISTS)
+        home = self.partition.queue(queue)
+        home.marked = home.marked or bool(home.ready or home.delayed)
+        return int(Code.DONE)
+
+    def reprioritize(self, now: int, queue: str, uuid: str, priority: int) -> int:
+        """Move a waiting message to another place in the line."""
+        record, code = self._waiting(now, uuid)
+        if record is None:
+            return int(code)
+        if record.priority == priority:
+            return int(Code.REPEATED)
+        ready = self.partition.queue(queue).ready
+        if record.state == "r" and uuid in ready:
+            ready[uuid] += (priority - record.priority) * self.policy.weight
+        record.priority = priority
+        return int(Code.DONE)
+
+    def run_now(self, now: int, queue: str, uuid: str) -> int:
+        """Make a delayed message ready at once."""
+        record, code = self._waiting(now, uuid)
+        if record is None:
+            return int(code)
+        if record.state == "r":
+            return int(Code.REPEATED)
+        self._unindex(queue, uuid, record)
+        self._place(now, queue, uuid, record, 0)
+        return int(Code.DONE)
+
+    def purge(self, now: int, queue: str, letters: Sequence[tuple[str, int | str]]) -> list[int]:
+        """Delete dead letters; one that died at another time than told stays."""
+        self.partition.forget(now)
+        codes = []
+        for uuid, died_at in letters:
+            record = self.partition.record(uuid)
+            if record is None or record.state is None:
+                codes.append(Code.STALE if self.partition.receipt(uuid) is not None else Code.MISSING)
+            elif record.state != "x" or (died_at != "" and record.ended_at != str(died_at)):
+                codes.append(Code.STALE)
+            else:
+                del self.partition.records[uuid]
+                self.partition.queue(queue).dead.pop(uuid, None)
+                codes.append(Code.DONE)
+        return _plain(codes)
+
     # What the verbs share.
+
+    def _waiting(self, now: int, uuid: str) -> tuple[Record | None, Code]:
+        self.partition.forget(now)
+        record = self.partition.record(uuid)
+        if record is None or record.state is None:
+            return None, Code.STALE if self.partition.receipt(uuid) is not None else Code.MISSING
+        return (record, Code.DONE) if record.state in ("r", "d") else (None, Code.STALE)
 
     def _guard(self, uuid: str, token: str, repeated: str = "") -> tuple[Record | None, Code]:
         """Let only the present holder act, and recognise a holder that did this before.
@@ -434,10 +507,10 @@ class QueueModel:
     def _tick(self, now: int) -> int:
         """A worker spoke. After too long a silence nobody's lease is recovered for the length of one lease."""
         meta = self.partition.meta
-        if abs(now - meta.get("clock", now)) > self.policy.silence_ms:
+        if abs(now - int(meta.get("clock", now))) > self.policy.silence_ms:
             meta["grace"] = now + self.policy.lease_ms
         meta["clock"] = now
-        return meta.get("grace", 0)
+        return int(meta.get("grace", 0))
 
     def _promote(self, now: int, queue: str) -> None:
         """What is due becomes ready, queueing by the time it fell due."""
@@ -488,16 +561,17 @@ class QueueModel:
             del ready[uuid]
         return popped, offset
 
-    def _next(self, now: int, interests: Sequence[Interest], grace: int, *, full: bool) -> int | None:
+    def _next(self, now: int, interests: Sequence[Interest], grace: int, closed: set[str], *, full: bool) -> int | None:
         """When to look again. A full hand that leaves work behind wakes the next consumer instead."""
-        homes = [self.partition.queue(interest.queue) for interest in interests]
+        homes = [(interest, self.partition.queue(interest.queue)) for interest in interests]
+        unpaused = [(interest, home) for interest, home in homes if interest.queue not in closed]
         if full:
-            for home in homes:
+            for _, home in unpaused:
                 home.marked = home.marked or bool(home.ready or home.delayed)
             return None
-        times = [min(home.delayed.values()) for home in homes if home.delayed]
-        times += [max(grace, min(home.leases.values())) for home in homes if home.leases]
-        times += [now for home, interest in zip(homes, interests, strict=True) if home.ready and not interest.tasks]
+        times = [min(home.delayed.values()) for _, home in unpaused if home.delayed]
+        times += [max(grace, min(home.leases.values())) for _, home in homes if home.leases]
+        times += [now for interest, home in unpaused if home.ready and not interest.tasks]
         return int(max(0, min(times) - now)) if times else None
 
     def _held_by(self, token: str, receipt: str, interests: Sequence[Interest]) -> list[Claimed]:

@@ -14,6 +14,7 @@ from alsek.core.broker import Broker
 from alsek.core.message import Message
 from alsek.exceptions import BackendDataError, BackendFullError
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.operator_verbs import OperatorVerbs
 from alsek.storage.backends.redis.verbs import Ack, Held, Interest, StoredResult
 from alsek.tools.fsck import audit
 from model.engine_under_test import scripts_under_test
@@ -69,6 +70,7 @@ class World:
 
     def run(self, verb: str) -> Any:
         verbs, held = self.broker.verbs, Held("q", "1", "w.0-1")
+        operator = OperatorVerbs(verbs.keys, verbs.policy)
         two = [held, Held("q", "2", "w.0-1")]
         new = self.broker.new_message(Message("add", queue="next", uuid="9"), None, 5_000)
         results = [StoredResult(f"results:{one.uuid}", "1", 500, "kids:progenitor") for one in two]
@@ -88,6 +90,11 @@ class World:
             "remove": lambda: verbs.remove(0, "q", "4"),
             "update": lambda: verbs.update(0, Held("q", "4", ""), b"\x01\x81\xa1q\xa1q", 3, 0, b""),
             "replay": lambda: verbs.replay(0, "q", "7"),
+            "pause": lambda: operator.pause(0, "q", "token", "because"),
+            "resume": lambda: operator.resume(0, "q"),
+            "reprioritize": lambda: operator.reprioritize(0, "q", "4", 3),
+            "run now": lambda: operator.run_now(0, "q", "6"),
+            "purge": lambda: operator.purge(0, "q", [("7", "")]),
         }
         return self._run(calls[verb]())
 
@@ -102,7 +109,7 @@ class World:
 
 VERBS = (
     "submit", "claim", "renew", "ack", "retry", "retry later", "fail", "release", "release later", "release counted",
-    "revoke", "revoke waiting", "remove", "update", "replay",
+    "revoke", "revoke waiting", "remove", "update", "replay", "pause", "resume", "reprioritize", "run now", "purge",
 )  # fmt: skip
 
 
@@ -112,7 +119,7 @@ def test_a_verb_that_is_stopped_half_way_loses_nothing(verb: str, model_server: 
 
 
 def test_a_full_server_refuses_new_messages_and_lets_the_others_drain(model_server: Server) -> None:
-    assert refused_by_a_full_server(model_server, scripts_under_test()) == {"submit", "replay"}
+    assert refused_by_a_full_server(model_server, scripts_under_test()) == {"submit", "replay", "pause"}
 
 
 def lost_half_way(server: Server, verb: str, scripts: Mapping[str, Script]) -> dict[str, list[str]]:

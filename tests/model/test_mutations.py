@@ -59,6 +59,15 @@ BUGS: dict[str, tuple[str, str, str]] = {
     "a revocation reads as a failure": ("_prelude", "if h[7] == 'revoked' then return nil, -3 end", ""),
     "dead letters are deleted before their time": ("renew", "'-inf', now", "'-inf', now + 60000"),
     "a receipt does not give way": ("submit", "receipt_of(rec)", "false"),
+    "a pause is no pause": ("claim", "return not meta[qi + 2]", "return true"),
+    "a pause keeps what lapsed": ("claim", "if now >= grace then", "if open(qi) and now >= grace then"),
+    "a paused queue wakes its workers": ("claim", "if open(qi) then\n      local due", "if true then\n      local due"),
+    "a second pause takes the place of the first": ("pause", "if before then", "if false then"),
+    "a resume wakes nobody": ("resume", "then wake(1) end", "then end"),
+    "a new priority leaves the place in the line": ("reprioritize", "if h[1] == 'r' then", "if false then"),
+    "what should run now stays delayed": ("run_now", "unindex(1, id, 'd')", ""),
+    "a purge takes what lives": ("purge", "h[1] ~= 'x' or", "h[1] == '?' or"),
+    "a purge takes what died anew": ("purge", "h[2] ~= ARGV[i + 1]", "false"),
     "a submit overwrites": ("submit", "codes[#codes + 1] = 0", "fresh = true"),
 }
 

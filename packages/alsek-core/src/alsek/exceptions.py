@@ -3,6 +3,9 @@
     AlsekError
     ├── MessageAlreadyExistsError
     ├── MessageDoesNotExistsError
+    │   └── MessageStateError
+    ├── UnknownQueueError
+    ├── QueueStateError
     ├── MultipleBrokersError
     ├── NoTasksFoundError
     ├── TaskImportError                  (also ImportError)
@@ -72,6 +75,26 @@ class MessageDoesNotExistsError(AlsekError):
     def __init__(self, *args: object, uuid: str | None = None) -> None:
         super().__init__(*args)
         self.uuid = uuid
+
+
+class MessageStateError(MessageDoesNotExistsError):
+    """The message is there, but not in the state that this needs."""
+
+
+class UnknownQueueError(AlsekError):
+    """There is no such queue."""
+
+    def __init__(self, *args: object, queue: str | None = None) -> None:
+        super().__init__(*args)
+        self.queue = queue
+
+
+class QueueStateError(AlsekError):
+    """The queue is paused already, or is not paused."""
+
+    def __init__(self, *args: object, queue: str | None = None) -> None:
+        super().__init__(*args)
+        self.queue = queue
 
 
 class MultipleBrokersError(AlsekError):

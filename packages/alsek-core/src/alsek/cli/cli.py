@@ -18,6 +18,7 @@ from alsek.cli.configuration import configure
 from alsek.cli.dead_letters import dlq
 from alsek.cli.fsck import fsck
 from alsek.cli.look import explain, messages, queues, revoke, show
+from alsek.cli.operate import pause, reprioritize, resume, run_now
 from alsek.cli.up import up
 from alsek.exceptions import AlsekError
 
@@ -79,6 +80,7 @@ Examples:
   alsek worker my_app --queues mail,math   run every kind of task below the package my_app
   alsek queues                             what waits, runs and died
   alsek explain 01a20e33-...               why a message does not run now
+  alsek pause mail                         let nothing more of a queue start, until `alsek resume mail`
   alsek fsck                               check that what stands in Redis is whole
 """,
 )
@@ -88,6 +90,10 @@ app.command()(messages)
 app.command()(show)
 app.command()(explain)
 app.command()(revoke)
+app.command()(pause)
+app.command()(resume)
+app.command()(reprioritize)
+app.command("run-now")(run_now)
 app.add_typer(dlq, name="dlq")
 app.command()(fsck)
 

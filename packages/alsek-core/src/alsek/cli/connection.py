@@ -22,6 +22,8 @@ Url = Annotated[
 ]
 Namespace = Annotated[str, typer.Option(metavar="NAME", help="Namespace of the backend.")]
 Partitions = Annotated[int, typer.Option(min=1, metavar="N", help="Partitions of the backend.")]
+Uuid = Annotated[str, typer.Argument(metavar="UUID", help="Id of the message.")]
+Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 
 

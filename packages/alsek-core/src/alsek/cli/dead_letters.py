@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alsek.cli.connection import AsJson, Namespace, Partitions, Url, inspector, write_json
+from alsek.cli.connection import AsJson, Namespace, Partitions, Queue, Url, inspector, write_json
 from alsek.cli.look import write_messages
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.exceptions import ValidationError
@@ -27,7 +27,6 @@ Examples:
 """,
 )
 
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.")]
 Task = Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Only of this task.")]
 
 

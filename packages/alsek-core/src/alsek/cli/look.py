@@ -10,7 +10,9 @@ from alsek.cli.connection import (
     AsJson,
     Namespace,
     Partitions,
+    Queue,
     Url,
+    Uuid,
     inspector,
     moment,
     span,
@@ -21,8 +23,6 @@ from alsek.defaults import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from alsek.tools.inspector import MessageInfo
-
-Uuid = Annotated[str, typer.Argument(metavar="UUID", help="Id of the message.")]
 
 
 def queues(
@@ -47,14 +47,15 @@ def queues(
         numbers = ("ready", "delayed", "running", "dead", "waiting", "next due in")
         rows = [
             (q.name, f"{q.ready:,}", f"{q.delayed:,}", f"{q.running:,}", f"{q.dead:,}",
-             span(q.waiting_ms) if q.ready else "", span(q.due_in_ms))
+             span(q.waiting_ms) if q.ready else "", span(q.due_in_ms),
+             f"paused: {q.paused.reason}".removesuffix(": ") if q.paused else "")
             for q in found
         ]  # fmt: skip
-        write_table(("queue", *numbers), rows, numbers)
+        write_table(("queue", *numbers, "remark"), rows, numbers)
 
 
 def messages(
-    queue: Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.")],
+    queue: Queue,
     state: Annotated[str, typer.Option(metavar="STATE", help="ready, delayed, running or dead.")] = "ready",
     task: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Only of this task.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", help="Most messages, up to 500.")] = 20,

@@ -13,7 +13,7 @@ may touch them together on Redis Cluster. The partition of a message follows fro
 | `x:<queue>` | zset | dead letters; score = when they expire, ms |
 | `w:<queue>` | list | at most one wake-up marker; never data |
 | `queues` | set | names of the queues seen in this partition |
-| `meta` | hash | `clock` (a worker last spoke, ms) and `grace` (no lease is recovered before, ms) |
+| `meta` | hash | `clock` (a worker last spoke, ms), `grace` (no lease is recovered before, ms), `pause:<queue>` |
 | `c:<consumer>` | string | receipt of a consumer's last claim |
 | `results:…`, `kids:<uuid>`, `status:…` | string, zset, string | results, their index by progenitor, statuses |
 
@@ -94,8 +94,13 @@ class Keys:
         return f"{self._tags[partition]}queues"
 
     def meta(self, partition: int) -> str:
-        """Give the key of a partition's clock and grace."""
+        """Give the key of a partition's clock, grace and pauses."""
         return f"{self._tags[partition]}meta"
+
+    @staticmethod
+    def pause_field(queue: str) -> str:
+        """Give the field of `meta` that remembers the pause of a queue."""
+        return f"pause:{queue}"
 
     def result(self, uuid: str, progenitor_uuid: str | None = None) -> str:
         """Give the key of a message's result."""

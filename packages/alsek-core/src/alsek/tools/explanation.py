@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from alsek.tools.inspector import MessageInfo
+    from alsek.tools.facts import MessageInfo, Pause
 
 #: What each reason of a death means, as in "it is dead: …".
-_REASONS = {
+REASONS = {
     "failed": "its retries are used up",
     "revoked": "it was revoked",
     "expired": "nobody ran it before its time was over",
@@ -20,22 +20,29 @@ _REASONS = {
 
 
 class Standing(NamedTuple):
-    """What is around a message: the time, how many are ahead of it, when a worker last spoke, all in ms."""
+    """What is around a message: the time, its rank, when a worker last spoke, a lease (ms), and its queue's pause."""
 
     now_ms: int
     rank: int | None
     worker_spoke_ms: int
     lease_ms: int
+    pause: Pause | None = None
 
 
 def explain(info: MessageInfo, around: Standing) -> str:
     """Give the sentence."""
     match info.state:
         case "ready":
-            return f"It is ready, with {_ahead(around.rank)} in queue {info.queue}{_silence(around)}.{_past(info)}"
+            place = f"with {_ahead(around.rank)} in queue {info.queue}"
+            if around.pause is not None:
+                return f"It is ready, {place}, but {_paused(around.pause, around)}.{_past(info)}"
+            return f"It is ready, {place}{_silence(around)}.{_past(info)}"
         case "delayed":
             left = (info.due_at or around.now_ms) - around.now_ms
             why = f"its retry {info.retries} waits" if info.retries else "it is delayed"
+            if around.pause is not None:
+                when = f"another {_span(left)}" if left > 0 else "no longer"
+                return f"Not yet: {why} for {when}, and {_paused(around.pause, around)}.{_past(info)}"
             when = f"another {_span(left)}" if left > 0 else "no longer: the next worker that looks takes it up"
             return f"Not yet: {why} for {when}{_silence(around)}.{_past(info)}"
         case "running":
@@ -45,10 +52,16 @@ def explain(info: MessageInfo, around: Standing) -> str:
                 return f"{held} has not renewed its lease for {_span(-left)}: the next look gives it to another."
             return f"{held} its lease is good for another {_span(left)}."
         case "dead":
-            why = _REASONS.get(info.reason, info.reason or "nobody wrote down why")
+            why = REASONS.get(info.reason, info.reason or "nobody wrote down why")
             return f"It has been a dead letter for {_since(info, around)}: {why}.{_past(info)}"
         case ended:
             return f"It {'was' if ended == 'revoked' else 'has'} {ended}, {_since(info, around)} ago."
+
+
+def _paused(pause: Pause, around: Standing) -> str:
+    by = f" by {pause.by}" if pause.by else ""
+    why = f" because {pause.reason}" if pause.reason else ""
+    return f"the queue has been paused{by} for {_span(around.now_ms - pause.since)}{why}"
 
 
 def _since(info: MessageInfo, around: Standing) -> str:

@@ -38,12 +38,14 @@ class QueueFacts(NamedTuple):
         counts: Messages by state.
         head_ms: Since when the longest waiting head of a line is ready (ms since the epoch); `None`: nothing is.
         due_ms: When the next delayed message is due; `None`: none is delayed.
+        pause: What is remembered of its pause; `None`: it is not paused.
     """
 
     name: str
     counts: dict[str, int]
     head_ms: int | None
     due_ms: int | None
+    pause: bytes | None
 
 
 class Look:
@@ -75,6 +77,7 @@ class Look:
                 keys = self._keys.of_queue(name, partition)[:4]
                 commands += [("ZCARD", key) for key in keys]
                 commands += [("ZRANGE", key, 0, 0, "WITHSCORES") for key in keys[:2]]
+                commands.append(("HGET", self._keys.meta(partition), self._keys.pause_field(name)))
         answers = iter(self._ask(commands))
         return [self._facts(name, answers) for name in names]
 
@@ -132,6 +135,18 @@ class Look:
             _number(clock),
         )
 
+    def pause(self, queue: str) -> bytes | None:
+        """Give what any partition remembers of a queue's pause; `None`: it is not paused."""
+        field = self._keys.pause_field(queue)
+        found = self._ask([("HGET", self._keys.meta(p), field) for p in range(self._keys.partitions)])
+        return next((one for one in found if one is not None), None)
+
+    def home(self, uuid: str, queues: Iterable[str]) -> str:
+        """Give the queue whose dead letters hold a message whose body cannot be read; empty when none does."""
+        partition, queues = self._keys.partition(uuid), list(queues)
+        scores = self._ask([("ZSCORE", self._keys.dead(queue, partition), uuid) for queue in queues])
+        return next((queue for queue, score in zip(queues, scores, strict=True) if score is not None), "")
+
     def close(self) -> None:
         """Drop the connection; the next look makes a new one."""
         with self._lock:
@@ -141,15 +156,18 @@ class Look:
         counts = dict.fromkeys(LETTERS, 0)
         heads: list[int] = []
         dues: list[int] = []
+        pauses: list[bytes] = []
         for _ in range(self._keys.partitions):
             for state in LETTERS:
                 counts[state] += _number(next(answers))
-            head, due = next(answers), next(answers)
+            head, due, pause = next(answers), next(answers), next(answers)
             if isinstance(head, list) and head:
                 heads.append(int(float(head[1])) % self._weight + EPOCH_MS)
             if isinstance(due, list) and due:
                 dues.append(int(float(due[1])))
-        return QueueFacts(name, counts, min(heads, default=None), min(dues, default=None))
+            if pause is not None:
+                pauses.append(pause)
+        return QueueFacts(name, counts, min(heads, default=None), min(dues, default=None), next(iter(pauses), None))
 
     def _ask(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         # Only reads: after a lost connection they are simply asked again. What stands under a key instead of what

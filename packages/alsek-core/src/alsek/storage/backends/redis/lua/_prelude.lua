@@ -138,10 +138,11 @@ local function create(qi, rec, id, task, body, priority, delay, ttl, kept_ms, we
 end
 
 -- Note that a worker spoke. After a silence longer than `gap_ms` (Redis was away, or no worker was) nobody's lease
--- is recovered for one lease: live workers get the time to renew first. Returns the end of the grace.
-local function tick(now, lease_ms, gap_ms)
+-- is recovered for one lease: live workers get the time to renew first. Returns the end of the grace, and the fields
+-- `clock`, `grace` and those asked for besides.
+local function tick(now, lease_ms, gap_ms, ...)
   local key = tag .. 'meta'
-  local meta = redis.call('HMGET', key, 'clock', 'grace')
+  local meta = redis.call('HMGET', key, 'clock', 'grace', ...)
   local last = tonumber(meta[1] or now)
   local grace = tonumber(meta[2] or 0)
   if now - last > gap_ms or last - now > gap_ms then
@@ -150,5 +151,5 @@ local function tick(now, lease_ms, gap_ms)
   elseif now ~= last or not meta[1] then
     redis.call('HSET', key, 'clock', now)
   end
-  return grace
+  return grace, meta
 end

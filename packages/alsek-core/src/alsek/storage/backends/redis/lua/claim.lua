@@ -7,6 +7,8 @@
 --       14 exception details of a crash loop 15 … of an expiry   then for each queue:
 --       offset to look from, number of task names (0: any task), the names
 --
+-- A paused queue gives nothing; the leases of what still runs there are recovered all the same.
+--
 -- Returns  {now, ms until something falls due or -1, "offset:messages" of each queue, then for each message
 --           uuid, task, body, past}
 --           past: "" for a first delivery of usual priority, else "priority retries deliveries fence details"
@@ -58,7 +60,11 @@ if ARGV[8] == '1' then
   end
 end
 
-local grace = tick(now, lease_ms, gap_ms)
+local pauses = {}
+for qi = 1, queues do pauses[qi] = 'pause:' .. qname(qi) end
+local grace, meta = tick(now, lease_ms, gap_ms, unpack(pauses))
+-- Whether a queue may be taken from: the fields of the pauses stand behind `clock` and `grace`.
+local function open(qi) return not meta[qi + 2] end
 local taken, offsets, unfiltered = {}, {}, {}
 local at = 16
 
@@ -69,7 +75,7 @@ for qi = 1, queues do
   redis.call('ZCARD', qkey(qi, DEAD))
 
   -- What is due becomes ready; it queues up by the time it fell due.
-  local due = redis.call('ZRANGEBYSCORE', qkey(qi, DELAYED), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100)
+  local due = open(qi) and redis.call('ZRANGEBYSCORE', qkey(qi, DELAYED), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100) or {}
   for i = 1, #due, 2 do
     local rec = tag .. 'm:' .. due[i]
     local h = redis.pcall('HMGET', rec, 's', 'p')
@@ -103,7 +109,9 @@ for qi = 1, queues do
   -- Pop what is wanted: simply from the front, or only some tasks' from a bounded window.
   local offset, filters = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local popped = {}
-  if filters == 0 then
+  if not open(qi) then
+    -- stays as it is until somebody resumes it
+  elseif filters == 0 then
     if got < want then
       popped = redis.call('ZRANGE', ready_key, 0, want - got - 1)
       if #popped > 0 then redis.call('ZREMRANGEBYRANK', ready_key, 0, #popped - 1) end
@@ -164,15 +172,17 @@ if got > 0 then redis.call('SET', receipt_key, token .. ' ' .. table.concat(take
 -- A full hand may leave work behind: wake the next idle consumer. Otherwise say when to look again.
 if got >= want then
   for qi = 1, queues do
-    if redis.call('ZCARD', qkey(qi, READY)) > 0 or redis.call('ZCARD', qkey(qi, DELAYED)) > 0 then wake(qi) end
+    if open(qi) and (redis.call('ZCARD', qkey(qi, READY)) > 0 or redis.call('ZCARD', qkey(qi, DELAYED)) > 0) then wake(qi) end
   end
 else
   local soonest = math.huge
   for qi = 1, queues do
-    local due = redis.call('ZRANGE', qkey(qi, DELAYED), 0, 0, 'WITHSCORES')[2]
-    if due then soonest = math.min(soonest, tonumber(due)) end
+    if open(qi) then
+      local due = redis.call('ZRANGE', qkey(qi, DELAYED), 0, 0, 'WITHSCORES')[2]
+      if due then soonest = math.min(soonest, tonumber(due)) end
+      if unfiltered[qi] and redis.call('ZCARD', qkey(qi, READY)) > 0 then soonest = now end
+    end
     local lapse = redis.call('ZRANGE', qkey(qi, LEASES), 0, 0, 'WITHSCORES')[2]
-    if unfiltered[qi] and redis.call('ZCARD', qkey(qi, READY)) > 0 then soonest = now end
     if lapse then soonest = math.min(soonest, math.max(tonumber(lapse), grace)) end
   end
   if soonest < math.huge then reply[2] = math.max(0, soonest - now) end

@@ -1,0 +1,156 @@
+"""Looks at queues and messages: the half of `Inspector` that changes nothing."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from alsek.core.rules import check_name
+from alsek.exceptions import MessageDoesNotExistsError, UnknownQueueError, ValidationError
+from alsek.storage.backends.redis.look import LETTERS, Look, Place, open_place, pack_place
+from alsek.tools.explanation import Standing, explain
+from alsek.tools.facts import MessageInfo, Page, QueueInfo
+from alsek.tools.operations import open_pause
+from alsek.tools.records import told, with_times
+
+if TYPE_CHECKING:
+    from alsek.core.broker import Broker
+
+#: States that a list can be asked for.
+STATES: Final = tuple(LETTERS)
+
+#: Most messages of one page, and most that are looked at to fill it when a task is asked for.
+MOST_IN_A_PAGE: Final = 500
+_MOST_LOOKED_AT: Final = 5_000
+
+
+class Looking:
+    """Looks at the queues of a broker.
+
+    Args:
+        broker: Whose queues.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self._look = Look(broker.redis, broker.verbs.policy.weight)
+
+    def queues(self) -> list[QueueInfo]:
+        """Give all queues that ever had a message, by name."""
+        return self._queues(sorted(self.broker.redis.queue_names()))
+
+    def queue(self, name: str) -> QueueInfo:
+        """Give one queue; one that never had a message is empty.
+
+        Raises:
+            ValidationError: That cannot be the name of a queue.
+        """
+        check_name(name, "queue")
+        return self._queues([name])[0]
+
+    def messages(
+        self, queue: str, state: str = "ready", *, task: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page:
+        """Give messages of a queue that are in one state, in the order of their index.
+
+        Args:
+            queue: Which.
+            state: `ready` (the next to run first), `delayed` (by due time), `running` (by the end of the lease) or
+                `dead` (by the end of their keeping).
+            task: Only of this task; so many messages are looked at for it that a page may come back short.
+            limit: Most messages, 1 to 500.
+            cursor: Of the page before.
+
+        Raises:
+            ValidationError: No such state, a limit out of its range, or a cursor that is none.
+        """
+        check_name(queue, "queue")
+        if state not in LETTERS:
+            raise ValidationError(f"state has to be one of {', '.join(STATES)}: {state!r}")
+        if not 1 <= limit <= MOST_IN_A_PAGE:
+            raise ValidationError(f"limit has to be 1 to {MOST_IN_A_PAGE}: {limit!r}")
+        place = None if cursor is None else open_place(cursor)
+        found: list[MessageInfo] = []
+        looked_at = 0
+        while looked_at < _MOST_LOOKED_AT:
+            places = self._look.page(queue, state, place, limit)
+            looked_at += len(places)
+            infos = self._infos([place.uuid for place in places], places, state)
+            for place, info in zip(places, infos, strict=True):
+                if task is None or info.task == task:
+                    found.append(info)
+                if len(found) >= limit:
+                    return Page(found, pack_place(place))
+            if len(places) < limit:
+                return Page(found, None)
+            place = places[-1]
+        return Page(found, pack_place(place) if place is not None else None)
+
+    def message(self, uuid: str) -> MessageInfo:
+        """Give one message.
+
+        Raises:
+            MessageDoesNotExistsError: It never was, or ended a while ago.
+        """
+        (record,) = self._look.records([uuid])
+        if not record:
+            raise MessageDoesNotExistsError(
+                f"no message {uuid}: it never was, or it ended more than {self.broker.receipt_ms // 1000} s ago",
+                uuid=uuid,
+            )
+        info = told(uuid, record, self.broker.backend.serializer)
+        if isinstance(record, bytes):
+            return info
+        _, due, lease, _ = self._look.standing(uuid, info.queue)
+        return with_times(info, due, lease)
+
+    def explain(self, uuid: str) -> str:
+        """Say in one sentence why a message does not run now, or that it does.
+
+        Raises:
+            MessageDoesNotExistsError: It never was, or ended a while ago.
+        """
+        info = self.message(uuid)
+        rank, _, _, clock = self._look.standing(uuid, info.queue) if info.queue else (None, None, None, 0)
+        pause = self._look.pause(info.queue) if info.state in ("ready", "delayed") and info.queue else None
+        return explain(info, Standing(self._look.now_ms(), rank, clock, self.broker.lease_ms, open_pause(pause)))
+
+    def close(self) -> None:
+        """Drop the connection; the next look makes a new one."""
+        self._look.close()
+
+    def _queues(self, names: list[str]) -> list[QueueInfo]:
+        now = self._look.now_ms()
+        return [
+            QueueInfo(
+                name=facts.name,
+                **facts.counts,
+                waiting_ms=0 if facts.head_ms is None else max(0, now - facts.head_ms),
+                due_in_ms=None if facts.due_ms is None else max(0, facts.due_ms - now),
+                paused=open_pause(facts.pause),
+            )
+            for facts in self._look.queues(names)
+        ]
+
+    def _infos(self, uuids: list[str], places: list[Place], state: str) -> list[MessageInfo]:
+        infos = []
+        serializer = self.broker.backend.serializer
+        for uuid, place, record in zip(uuids, places, self._look.records(uuids), strict=True):
+            info = told(uuid, record, serializer)
+            if not isinstance(record, bytes):  # else it ended between the two looks
+                due, lease = (place.score if state == kind else None for kind in ("delayed", "running"))
+                info = with_times(info, due, lease)
+            infos.append(info)
+        return infos
+
+    def _known(self, queue: str) -> None:
+        check_name(queue, "queue")
+        names = self.broker.redis.queue_names()
+        if queue not in names:
+            close = get_close_matches(queue, names, 1)
+            hint = f"did you mean {close[0]}?" if close else "it never had a message, and no worker listens to it"
+            raise UnknownQueueError(f"there is no queue {queue}: {hint}", queue=queue)
+
+    def _state(self, before: MessageInfo) -> str:
+        (record,) = self._look.records([before.uuid])
+        return told(before.uuid, record, self.broker.backend.serializer).state if record else "gone"

@@ -50,7 +50,8 @@ def configure(command: Any, name: str, tables: Collection[str], *, service: bool
     """Let the options of a command be set from outside.
 
     Args:
-        command: What typer made of it; changed in place. A group: its commands are.
+        command: What typer made of it; changed in place. A group: its commands are, and it too if it
+            runs by itself.
         name: As it is typed.
         tables: Names of the commands that may have a table in the file.
         service: Whether all its options can be set from outside, and shown.
@@ -58,7 +59,8 @@ def configure(command: Any, name: str, tables: Collection[str], *, service: bool
     if hasattr(command, "commands"):
         for inner, one in command.commands.items():
             configure(one, inner, tables, service=False)
-        return command
+        if not (service and command.invoke_without_command):
+            return command
     if hasattr(command, "configurable"):
         return command
     options = {param.name: param for param in command.params if param.param_type_name == "option" and not param.hidden}

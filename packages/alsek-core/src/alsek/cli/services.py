@@ -10,7 +10,7 @@ import typer
 
 from alsek.exceptions import AlsekError
 
-#: A service announces its commands in this group of entry points: name → function with typer's annotations.
+#: A service announces its commands in this group of entry points: name → function with typer's annotations, or a Typer.
 GROUP: Final = "alsek.commands"
 
 #: The distribution of every command that a service of ours brings.
@@ -54,8 +54,13 @@ def command(name: str) -> Any:
     """
     entry = _announced().get(name)
     if entry is not None:
+        loaded = entry.load()
+        if isinstance(loaded, typer.Typer):  # a group of commands
+            group = typer.main.get_group(loaded)
+            group.name = name
+            return group
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name=name)(entry.load())
+        alone.command(name=name)(loaded)
         return typer.main.get_command(alone)
     if name in HOMES:
         raise ServiceNotInstalledError(f"`alsek {name}` comes with {HOMES[name]}: pip install {HOMES[name]}")

@@ -16,6 +16,9 @@ may touch them together on Redis Cluster. The partition of a message follows fro
 | `meta` | hash | `clock` (a worker last spoke, ms), `grace` (no lease is recovered before, ms), `pause:<queue>` |
 | `c:<consumer>` | string | receipt of a consumer's last claim |
 | `results:…`, `kids:<uuid>`, `status:…` | string, zset, string | results, their index by progenitor, statuses |
+| `ticket:<uuid>` | string | of a message that came by HTTP: queue, task, root; outlives the record |
+| `idem:<digest>` | string | what a request with an Idempotency-Key was answered |
+| `api:<name>` | any | the HTTP service's own, in partition 0: keys, secret, budgets |
 
 A lock is no part of a partition: `<namespace>:lock:<name>` holds its owner; `<namespace>:lock-notes:{<that>}` and
 `<namespace>:lock-signal:{<that>}` stand beside it, in the same slot of a cluster.
@@ -120,6 +123,18 @@ class Keys:
     def status(self, queue: str, task_name: str, uuid: str) -> str:
         """Give the key of a message's tracked status."""
         return f"{self.tag_of(uuid)}status:{queue}:{task_name}:{uuid}"
+
+    def ticket(self, uuid: str) -> str:
+        """Give the key of what is remembered of a message that came by HTTP."""
+        return f"{self.tag_of(uuid)}ticket:{uuid}"
+
+    def idempotency(self, digest: str) -> str:
+        """Give the key of a request that must not be carried out twice."""
+        return f"{self.tag_of(digest)}idem:{digest}"
+
+    def api(self, name: str) -> str:
+        """Give a key of the HTTP service's own."""
+        return f"{self._tags[0]}api:{name}"
 
     def of_lock(self, name: str) -> tuple[str, str, str]:
         """Give the keys of a lock: itself, its notes, and the signal its waiters block on (one slot of a cluster)."""

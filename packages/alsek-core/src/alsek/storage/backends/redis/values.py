@@ -99,6 +99,29 @@ def replace_status(key: str, read: str | bytes, text: str | bytes, kept_ms: int 
     return Call(_script("replace_status"), (key,), (read, text, "" if kept_ms is None else kept_ms, channel))
 
 
+def spend(budget: str, a_second: int, at_once: int, units: int) -> Call:
+    """Spend from a budget that refills all the time. Reply: 1 or 0, units left, ms to wait, ms until it is whole.
+
+    Args:
+        budget: Whole name of its key.
+        a_second: Units that it refills by.
+        at_once: Units that it holds.
+        units: What to spend, at most `at_once`.
+    """
+    return Call(_script("spend"), (budget,), (a_second, at_once, units))
+
+
+def spend_of_day(budget: str, a_day: int, units: int) -> Call:
+    """Spend from a budget that is new every day. Reply: 1 or 0, units left, ms until the next day.
+
+    Args:
+        budget: Whole name of its key.
+        a_day: Units of a day.
+        units: What to spend.
+    """
+    return Call(_script("spend_of_day"), (budget,), (a_day, units))
+
+
 @cache
 def _script(name: str) -> Script:
     source: Any = files(__package__).joinpath("lua_values").joinpath(f"{name}.lua").read_bytes()

@@ -1,0 +1,59 @@
+"""Everything a running service has in hand: made once, found by every route at `request.app.state.service`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from alsek.core.broker import Broker
+from alsek.storage.backends.redis import RedisBackend
+from alsek.tools.inspector import Inspector
+from alsek_api.auth.budgets import Budgets
+from alsek_api.auth.guard import Failures
+from alsek_api.auth.ring import KeyRing
+from alsek_api.auth.store import KeyStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alsek_api.settings import ApiSettings
+
+
+class Service:
+    """One service: settings, the queues, and what is shared by all requests.
+
+    Args:
+        settings: See `ApiSettings`.
+    """
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.settings = settings
+        # JSON whatever the workers use: what comes over HTTP is never pickled, and no pickle is opened here.
+        self.broker = Broker(RedisBackend(settings.url, settings.namespace, partitions=settings.partitions))
+        self.inspector = Inspector(self.broker)
+        self.keys = KeyStore(self.broker.redis)
+        self.ring = KeyRing(self.broker, settings)
+        self.budgets = Budgets(self.broker)
+        self.failures = Failures()
+        self.stopping = False
+
+    async def ask(self, question: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a blocking call, such as one of the inspector's, beside the event loop."""
+        return await run_in_threadpool(question, *args, **kwargs)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+
+    async def open(self) -> None:
+        """Begin, on the running event loop."""
+
+    def stop(self) -> None:
+        """End what would go on for long: the service is about to close."""
+        self.stopping = True
+
+    async def close(self) -> None:
+        """Drop what is open."""
+        self.broker.redis.async_link.close()
+        self.inspector.close()
+        self.broker.redis.close()

@@ -1,0 +1,73 @@
+"""How the service begins, stands and ends."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.processes import alsek
+
+if TYPE_CHECKING:
+    from api_stage import Stage
+
+
+def test_the_service_serves_this_machine_without_a_key_and_says_so(stage: Stage) -> None:
+    running = stage.serve()
+
+    response = stage.client(running).get("/v1/openapi.json")
+
+    assert response.status_code == 200
+    assert any(line["message"] == "api.open_on_loopback" for line in running.log)
+    assert running.process.terminate() == 0
+
+
+def test_the_first_key_closes_the_service(stage: Stage) -> None:
+    running = stage.serve()
+    token = stage.key("read")
+
+    assert stage.client(running).get("/v1/openapi.json").status_code == 401
+    assert stage.client(running, token).get("/v1/openapi.json").status_code == 200
+
+
+def test_a_service_for_others_does_not_start_without_a_key(stage: Stage) -> None:
+    process = stage.processes.start(
+        alsek("api", "--host", "0.0.0.0", "--port", "0"), env={"ALSEK_REDIS_URL": stage.server.url}
+    )
+
+    assert process.wait() == 2
+    assert "there is no API key yet" in process.log
+    assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(stage: Stage, number: int) -> None:
+    running = stage.serve()
+
+    running.process.signal(number)
+
+    assert running.process.wait() == 0
+
+
+def test_a_taken_port_is_one_clear_line(stage: Stage) -> None:
+    running = stage.serve()
+
+    second = stage.processes.start(alsek("api", "--port", str(running.port)), env={"ALSEK_REDIS_URL": stage.server.url})
+
+    assert second.wait() == 2
+    assert "cannot listen" in second.log
+    assert "Traceback" not in second.log
+
+
+def test_probes_tell_life_from_readiness(stage: Stage) -> None:
+    client = stage.client(stage.serve())
+    assert client.get("/readyz").json() == {"status": "ok"}
+
+    stage.server.kill()
+
+    assert client.get("/livez").status_code == 200
+    refused = client.get("/readyz")
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"]
+    assert refused.headers["content-type"] == "application/problem+json"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.operator_verbs import OperatorVerbs
 from alsek.storage.backends.redis.scripts import Script
-from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Verbs
+from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Report, Verbs
 from model.redis_dump import Dump, TimeMachine, redis_dump
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ class EngineUnderTest:
 
     def renew(self, queues: Sequence[str], leases: Sequence[Held]) -> list[int]:
         return self._run(self._verbs.renew(0, queues, leases))
+
+    def progress(self, reports: Sequence[Report]) -> list[int]:
+        return self._run(self._verbs.progress(0, reports))
 
     def ack(self, acks: Sequence[Ack]) -> list[int]:
         codes = self._run(self._verbs.ack(0, acks))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, assume, event, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, StoredResult
+from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Report, StoredResult
 from alsek.tools.fsck import audit
 from model.comparison import adopt, differences, moments, shift
 from model.engine_under_test import CRASH_ERROR, EXPIRY_ERROR, REVOCATION_ERROR, STATUSES
@@ -230,6 +230,18 @@ class QueueMachine(RuleBasedStateMachine):
         codes = self._step("renew", list(QUEUES), leases)
         for code in codes:
             event(f"renew: {code}")
+
+    @precondition(lambda self: self.uuids)
+    @rule(
+        who=st.lists(st.tuples(picks, whose), min_size=1, max_size=3, unique_by=lambda one: one[0]),
+        done=st.integers(0, 9),
+    )
+    def progress(self, who: list[tuple[int, str]], done: int) -> None:
+        status = b'{"status": "RUNNING", "details": %d}' % done
+        reports = [Report(held, b"1 [%d,null,null]" % done, status) for held in self._distinct(who)]
+        codes = self._step("progress", reports)
+        for code in codes:
+            event(f"progress: {code}")
 
     @precondition(lambda self: self.uuids)
     @rule(

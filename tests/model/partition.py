@@ -72,6 +72,7 @@ class Record:
     error = Text("e")
     reason = Text("a")
     ended_at = Text("z")
+    progress = Text("g")
     #: How long a tracked message keeps its last status, ms; absent: untracked, "0": for ever.
     kept_status_ms = Text("k")
     expires_at = Text("x")

@@ -28,6 +28,7 @@ from alsek.storage.backends.redis.verbs import (
     Interest,
     NewMessage,
     Policy,
+    Report,
     StoredResult,
 )
 from alsek.storage.keys import EPOCH_MS
@@ -166,6 +167,20 @@ class QueueModel:
                 record = self.partition.record(uuid)
                 if record is not None and record.state == "x":
                     del self.partition.records[uuid]
+        return _plain(codes)
+
+    def progress(self, now: int, reports: Sequence[Report]) -> list[int]:
+        """Note how far running messages have come, and tell it to who follows them; only their holders may."""
+        self.partition.forget(now)
+        codes = []
+        for held, progress, status in reports:
+            record, code = self._guard(held.uuid, held.token)
+            if record is not None and record.state != "l":
+                code = Code.STALE
+            elif record is not None:
+                record.progress = _text(progress)
+                self._tell(now, held.queue, held.uuid, record, _text(status))
+            codes.append(code)
         return _plain(codes)
 
     def ack(self, now: int, acks: Sequence[Ack]) -> list[int]:
@@ -495,8 +510,12 @@ class QueueModel:
         self.partition.records[uuid] = Receipt(letter, token, now, reason, details, now + self.policy.receipt_ms)
 
     def _tell(self, now: int, queue: str, uuid: str, record: Record, name: str, *, ended: bool = False) -> None:
-        """The status of a tracked message: stored and published. It gets an expiry only at the end."""
-        payload = self._statuses[name]
+        """The status of a tracked message: stored and published. It gets an expiry only at the end.
+
+        Args:
+            name: Of the status, or the text itself.
+        """
+        payload = self._statuses.get(name, name)
         if record.kept_status_ms is None or not payload:
             return
         stem = f"{queue}:{record.task_name or ''}:{uuid}"

@@ -15,7 +15,7 @@ from alsek.core.message import Message
 from alsek.exceptions import BackendDataError, BackendFullError
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.operator_verbs import OperatorVerbs
-from alsek.storage.backends.redis.verbs import Ack, Held, Interest, StoredResult
+from alsek.storage.backends.redis.verbs import Ack, Held, Interest, Report, StoredResult
 from alsek.tools.fsck import audit
 from model.engine_under_test import scripts_under_test
 from model.redis_dump import TimeMachine
@@ -78,6 +78,7 @@ class World:
             "submit": lambda: verbs.submit(0, "next", [new]),
             "claim": lambda: verbs.claim(0, [Interest("q"), Interest("next")], "w.0-3", "w.0", 5),
             "renew": lambda: verbs.renew(0, ["q"], two),
+            "progress": lambda: verbs.progress(0, [Report(one, b"1 [1,2,null]", b"{}") for one in two]),
             "ack": lambda: verbs.ack(0, [Ack(*one, ("next", new)) for one in zip(two, results, strict=True)]),
             "retry": lambda: verbs.retry(0, held, 0, b"e"),
             "retry later": lambda: verbs.retry(0, held, 5_000, b"e"),
@@ -108,8 +109,9 @@ class World:
 
 
 VERBS = (
-    "submit", "claim", "renew", "ack", "retry", "retry later", "fail", "release", "release later", "release counted",
-    "revoke", "revoke waiting", "remove", "update", "replay", "pause", "resume", "reprioritize", "run now", "purge",
+    "submit", "claim", "renew", "progress", "ack", "retry", "retry later", "fail", "release", "release later",
+    "release counted", "revoke", "revoke waiting", "remove", "update", "replay", "pause", "resume", "reprioritize",
+    "run now", "purge",
 )  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def test_a_verb_that_is_stopped_half_way_loses_nothing(verb: str, model_server: 
 
 
 def test_a_full_server_refuses_new_messages_and_lets_the_others_drain(model_server: Server) -> None:
-    assert refused_by_a_full_server(model_server, scripts_under_test()) == {"submit", "replay", "pause"}
+    assert refused_by_a_full_server(model_server, scripts_under_test()) == {"submit", "replay", "pause", "progress"}
 
 
 def lost_half_way(server: Server, verb: str, scripts: Mapping[str, Script]) -> dict[str, list[str]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from alsek.exceptions import RevokedError
+
 if TYPE_CHECKING:
     from alsek.core.message import Message
+    from alsek.core.progress import Progress
     from alsek.core.settlement import Settlement
     from alsek_worker.recipe import Recipe
 
@@ -24,6 +27,9 @@ class Attempt:
         interruption: The class of exception that was asked to end it, if any.
         owned: Whether the one who runs it took the right to settle (not one who gave it up, or settled it for good).
         mourned: Whether the hooks of its revocation were called.
+        reported: Whether it said how far it has come.
+        queued: Whether what it said waits to be told, and whoever tells it knows.
+        told_at: When that was last told, monotonic seconds.
         settlement: What is to become of it, once that is known; `None` when there is nothing (left) to settle.
     """
 
@@ -35,10 +41,13 @@ class Attempt:
         "message",
         "mourned",
         "owned",
+        "queued",
         "recipe",
+        "reported",
         "settlement",
         "slot",
         "started",
+        "told_at",
     )
 
     def __init__(self, message: Message, recipe: Recipe | None, slot: int) -> None:
@@ -51,6 +60,8 @@ class Attempt:
         self.interruption: type[BaseException] | None = None
         self.mourned = False
         self.owned = False
+        self.reported = self.queued = False
+        self.told_at = 0.0
         self.settlement: Settlement | None = None
         self._ticket = [None]
 
@@ -66,3 +77,15 @@ class Attempt:
     def decided(self) -> bool:
         """Whether somebody has taken the right to settle."""
         return not self._ticket
+
+    @property
+    def why_interrupted(self) -> str:
+        """What interrupted it, in words."""
+        if self.interruption is None or self.interruption is TimeoutError:
+            return f"not finished within its timeout of {self.message.timeout:,} ms"
+        return "Task Revoked" if self.interruption is RevokedError else "interrupted"
+
+    def report(self, progress: Progress) -> None:
+        """Pass on how far it has come."""
+        if self.recipe is not None:
+            self.recipe.teller.note(self, progress)

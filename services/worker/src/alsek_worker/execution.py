@@ -26,7 +26,8 @@ from alsek.exceptions import (
 from alsek.logging import current_message
 from alsek.storage.backends.redis.verbs import NewMessage, StoredResult
 from alsek_worker.attempt import Attempt
-from alsek_worker.hooks import call_hook, is_tried_again
+from alsek_worker.hooks import call_hook, is_tried_again, warn_refused
+from alsek_worker.progress import Teller
 from alsek_worker.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek.core.message import Message
     from alsek.core.task import Task
-    from alsek.storage.backends.redis.scripts import Code
 
 #: The names that upstream's log lines carry: programs and eyes are used to them.
 log = logging.getLogger("alsek.core.futures")
@@ -54,7 +54,8 @@ class Execution:
     """
 
     def __init__(self, tasks: Mapping[str, Task], broker: Broker, unknown_task_delay_ms: int = 30_000) -> None:
-        self._recipes = {name: Recipe.of(task) for name, task in tasks.items()}
+        self._teller = Teller(broker)
+        self._recipes = {name: Recipe.of(task, self._teller) for name, task in tasks.items()}
         self._broker = broker
         self._unknown_task_delay_ms = unknown_task_delay_ms
 
@@ -82,8 +83,12 @@ class Execution:
             if recipe.post_op is not None and attempt.interruption is not RevokedError:
                 message.exception_details = None
                 recipe.post_op(message, result)
+            if attempt.reported:
+                self._teller.flush(attempt)
             self._end_well(attempt, recipe, result)
         except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit included)
+            if attempt.reported and attempt.interruption is None:
+                self._teller.flush(attempt)
             self._end_badly(attempt, recipe, error)
         finally:
             current_message.reset(bound)
@@ -111,10 +116,14 @@ class Execution:
                 message.exception_details = None
                 if inspect.isawaitable(made := recipe.post_op(message, result)):
                     await made
+            if attempt.reported:
+                await self._teller.flush_async(attempt)
             self._end_well(attempt, recipe, result)
         except BaseException as error:  # noqa: BLE001  (as above; CancelledError is how we interrupt)
             if attempt.interruption is not None:
-                error = attempt.interruption(_reason(attempt)).with_traceback(error.__traceback__)
+                error = attempt.interruption(attempt.why_interrupted).with_traceback(error.__traceback__)
+            elif attempt.reported:
+                await self._teller.flush_async(attempt)
             self._end_badly(attempt, recipe, error)
 
     # -- settle --------------------------------------------------------------------------------------------------
@@ -122,7 +131,7 @@ class Execution:
     def give_up(self, attempt: Attempt) -> None:
         """Settle an attempt that does not end by itself at its deadline; its late end will change nothing."""
         if attempt.recipe is not None and attempt.win():
-            self._fail(attempt, attempt.recipe, TimeoutError(_reason(attempt)))
+            self._fail(attempt, attempt.recipe, TimeoutError(attempt.why_interrupted))
 
     def break_off(self, attempt: Attempt, error: BaseException) -> None:
         """End an attempt whose end was itself cut short: by an interruption, or because something of ours failed.
@@ -336,15 +345,3 @@ class Execution:
         call_hook(task.on_revocation, message, error, result)
         call_hook(task.on_failure, message, cause)
         call_hook(message.release_lock, True, self._broker.backend)
-
-
-def warn_refused(settlement: Settlement, code: Code) -> None:
-    """Say that a settlement came too late."""
-    verb = type(settlement).__name__.lower()
-    log.warning("%s: too late for %s (%s); nothing was changed.", settlement.message.summary, verb, code.name.lower())
-
-
-def _reason(attempt: Attempt) -> str:
-    if attempt.interruption is None or attempt.interruption is TimeoutError:
-        return f"not finished within its timeout of {attempt.message.timeout:,} ms"
-    return "Task Revoked" if attempt.interruption is RevokedError else "interrupted"

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alsek.core.message import Message
+    from alsek.core.settlement import Settlement
     from alsek.core.task import Task
+    from alsek.storage.backends.redis.scripts import Code
 
 #: The name that upstream's log lines carry.
 log = logging.getLogger("alsek.core.futures")
@@ -35,3 +37,9 @@ def is_tried_again(task: Task, message: Message, error: BaseException) -> bool:
     except BaseException as broken:
         log.critical("Error encountered with `do_retry()`: the message is not tried again.", exc_info=broken)
         return False
+
+
+def warn_refused(settlement: Settlement, code: Code) -> None:
+    """Say that a settlement came too late."""
+    verb = type(settlement).__name__.lower()
+    log.warning("%s: too late for %s (%s); nothing was changed.", settlement.message.summary, verb, code.name.lower())

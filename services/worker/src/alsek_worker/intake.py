@@ -26,7 +26,7 @@ from alsek.exceptions import (
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL
 from alsek_worker.attempt import Attempt
 from alsek_worker.bell import Bell
-from alsek_worker.execution import Execution, warn_refused
+from alsek_worker.hooks import warn_refused
 from alsek_worker.pace import Pace, Pressure
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from alsek.core.consumer import Consumer
     from alsek.core.message import Message
     from alsek_worker.control import Control, Order
+    from alsek_worker.execution import Execution
     from alsek_worker.ledger import Ledger
     from alsek_worker.settings import Settings
     from alsek_worker.slots import Slots

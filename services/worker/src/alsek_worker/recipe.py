@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alsek.core.message import Message
+    from alsek.core.status.standard import StatusTracker
+    from alsek_worker.progress import Teller
 
 
 class Recipe(NamedTuple):
@@ -22,9 +24,11 @@ class Recipe(NamedTuple):
     alone: bool
     native_result: bool
     kept_status_ms: int | None
+    own_tracker: StatusTracker | None
+    teller: Teller
 
     @classmethod
-    def of(cls, task: Task) -> Recipe:
+    def of(cls, task: Task, teller: Teller) -> Recipe:
         """Look once at what a task overrides."""
         kind = type(task)
         plain = kind.execute is Task.execute and kind.op is Task.op and not task.takes_message
@@ -39,4 +43,6 @@ class Recipe(NamedTuple):
             alone=kind.on_success is not Task.on_success or (tracker is not None and not native_status),
             native_result=store is not None and store.is_engine_native(task.broker.backend),
             kept_status_ms=(tracker.ttl or 0) if tracker is not None and native_status else None,
+            own_tracker=None if native_status else tracker,
+            teller=teller,
         )

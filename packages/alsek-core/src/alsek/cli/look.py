@@ -175,7 +175,8 @@ def _facts(info: MessageInfo) -> list[tuple[str, Any]]:
         ("args", info.args or ""), ("kwargs", info.kwargs or ""),
         ("priority", info.priority), ("retries", info.retries), ("deliveries", info.deliveries),
         ("fence", info.fence), ("created (UTC)", moment(info.created_at)), ("due (UTC)", moment(info.due_at)),
-        ("leased until (UTC)", moment(info.leased_until)), ("worker", info.worker), ("died of", info.reason),
+        ("leased until (UTC)", moment(info.leased_until)), ("worker", info.worker),
+        ("progress", info.progress or ""), ("died of", info.reason),
         ("ended (UTC)", moment(info.ended_at)), ("last error", f"{error.name}: {error.text or ''}" if error else ""),
         ("traceback", (error.traceback or "") if error else ""),
     ]  # fmt: skip

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from alsek.core.progress import pack_progress
+from alsek.core.settlement import held_by
+from alsek.core.status.types import StatusUpdate, TaskStatus
 from alsek.exceptions import MessageAlreadyExistsError
 from alsek.storage.backends.redis.scripts import Code
-from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Held, NewMessage
+from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Held, NewMessage, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from alsek.core.broker import Broker
+    from alsek.core.message import Message
+    from alsek.core.progress import Progress
     from alsek.storage.backends.redis.link import Call
 
 #: How long a producer's call rides out an unreachable Redis before it raises, seconds.
@@ -48,6 +53,34 @@ def renew_many(broker: Broker, leases: Sequence[Held], queues: Sequence[str]) ->
             calls.append(broker.verbs.renew(partition, queues, [leases[i] for i in chunk]))
             positions.append(chunk)
     codes = [Code.MISSING] * len(leases)
+    for chunk, reply in zip(positions, broker.redis.links.execute(calls), strict=True):
+        for i, code in zip(chunk, reply, strict=True):
+            codes[i] = Code(code)
+    return codes
+
+
+def report_many(broker: Broker, reports: Sequence[tuple[Message, Progress]]) -> list[Code]:
+    """Note how far messages have come whose leases we hold, in one write.
+
+    Returns:
+        For each message DONE, or MISSING, STALE or REVOKED when it is no longer ours: nothing was noted then.
+    """
+    forward = broker.backend.serializer.forward
+    groups: dict[int, list[int]] = {}
+    made: list[Report] = []
+    for i, (message, progress) in enumerate(reports):
+        groups.setdefault(broker.keys.partition(message.uuid), []).append(i)
+        status = forward(StatusUpdate(TaskStatus.RUNNING, progress.as_dict()).as_dict())
+        fence = message.lease.fence if message.lease is not None else 0
+        made.append(Report(held_by(message), pack_progress(progress, fence), status))
+    calls: list[Call] = []
+    positions: list[list[int]] = []
+    for partition, members in groups.items():
+        for start in range(0, len(members), MOST_IN_A_CALL):
+            chunk = members[start : start + MOST_IN_A_CALL]
+            calls.append(broker.verbs.progress(partition, [made[i] for i in chunk]))
+            positions.append(chunk)
+    codes = [Code.MISSING] * len(reports)
     for chunk, reply in zip(positions, broker.redis.links.execute(calls), strict=True):
         for i, code in zip(chunk, reply, strict=True):
             codes[i] = Code(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from alsek.core.progress import Progress, check_progress
 from alsek.exceptions import NoRunningTaskError
 from alsek.logging import EventLogger, get_logger
 
@@ -18,6 +19,9 @@ class Run(Protocol):
     message: Message
     deadline: float
     interruption: type[BaseException] | None
+
+    def report(self, progress: Progress) -> None:
+        """Pass on how far the run has come, soon; must not block, nor fail."""
 
 
 #: The run in this thread or coroutine; whoever executes tasks sets and resets it.
@@ -63,6 +67,22 @@ class Running:
     def cancelled(self) -> bool:
         """Whether the run is to end: revoked, over its timeout, its lease lost, or the worker stops."""
         return self._run.interruption is not None
+
+    def progress(self, done: float, total: float | None = None, note: str | None = None) -> None:
+        """Say how far this run has come, for whoever follows it: listeners of its status, and the Inspector.
+
+        It never waits for Redis, and never fails because of it. Of many calls at most five a second are passed on; the
+        last one always is, and so is the one that completes the work, unless Redis is away.
+
+        Args:
+            done: Units that are done, 0 or more.
+            total: Units there are; `None` while you do not know.
+            note: A few words for people, up to 200 characters.
+
+        Raises:
+            ValidationError: A number that is none, or negative; a note that is no text.
+        """
+        self._run.report(check_progress(done, total, note))
 
     @property
     def log(self) -> EventLogger:

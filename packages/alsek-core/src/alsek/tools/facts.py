@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alsek.core.progress import Progress
     from alsek.types import ExceptionDetails
 
 
@@ -72,6 +73,7 @@ class MessageInfo:
         error: The last exception.
         args: Positional arguments; `None` where they cannot be read.
         kwargs: Keyword arguments; `None` where they cannot be read.
+        progress: What its present, or last, run said of how far it has come.
     """
 
     uuid: str
@@ -91,6 +93,7 @@ class MessageInfo:
     error: ExceptionDetails | None = None
     args: Any = None
     kwargs: Any = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from alsek.core.envelope import open_error, open_record
+from alsek.core.progress import open_progress
 from alsek.exceptions import CorruptMessageError, UnsupportedMessageVersionError, ValidationError
 from alsek.storage.backends.redis.look import LETTERS
 from alsek.tools.facts import MessageInfo
@@ -60,6 +61,7 @@ def _alive(uuid: str, record: dict[bytes, bytes], serializer: Serializer) -> Mes
         error=open_error(record.get(b"e", b"")),
         args=message.args if message is not None else None,
         kwargs=message.kwargs if message is not None else None,
+        progress=open_progress(record.get(b"g", b""), _count(record, b"f")),
     )
 
 

@@ -77,6 +77,14 @@ class Held(NamedTuple):
     token: str
 
 
+class Report(NamedTuple):
+    """How far a message has come that its holder runs; the status is told to who follows it."""
+
+    held: Held
+    progress: bytes
+    status: str | bytes
+
+
 class StoredResult(NamedTuple):
     """A result to be stored with an ack; the keys are given without their tag."""
 
@@ -198,6 +206,14 @@ class Verbs:
         for held in leases:
             args += (number[held.queue], held.uuid, held.token)
         return Call(script("renew"), self._keys(partition, queues), args)
+
+    def progress(self, partition: int, reports: Iterable[Report]) -> Call:
+        """Note how far messages have come. Reply: a code for each."""
+        queues: dict[str, int] = {}
+        args: list[Argument] = []
+        for (queue, uuid, token), progress, status in reports:
+            args += (queues.setdefault(queue, len(queues) + 1), uuid, token, progress, status)
+        return Call(script("progress"), self._keys(partition, queues), args)
 
     def ack(self, partition: int, acks: Sequence[Ack]) -> Call:
         """End finished messages. Reply: a code for each, in the order that `ack_order` gives."""

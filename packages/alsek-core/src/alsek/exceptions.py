@@ -12,6 +12,9 @@
     ├── TaskNameCollisionError
     ├── UnknownTaskError
     ├── SchedulingError
+    │   ├── ScheduleNotFoundError
+    │   ├── ScheduleExistsError
+    │   └── ScheduleConflictError
     ├── ValidationError                  (also ValueError)
     │   ├── CorruptMessageError
     │   ├── PayloadTooLargeError
@@ -132,6 +135,23 @@ class UnknownTaskError(AlsekError):
 
 class SchedulingError(AlsekError):
     """The task cannot be scheduled."""
+
+
+class ScheduleNotFoundError(SchedulingError):
+    """There is no such schedule."""
+
+
+class ScheduleExistsError(SchedulingError):
+    """There is a schedule of this id already."""
+
+
+class ScheduleConflictError(SchedulingError):
+    """Somebody else changed the schedule since it was read."""
+
+    def __init__(self, *args: object, version: int | None = None) -> None:
+        super().__init__(*args)
+        self.version = version
+        """The one that the schedule has now."""
 
 
 class ValidationError(AlsekError, ValueError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from hashlib import blake2b
 from itertools import count
 from threading import RLock
 
@@ -18,6 +19,19 @@ def new_uuid(millisecond: int | None = None) -> str:
         millisecond: The time now, for who has read it already (ms since the epoch).
     """
     return _sequence.next(time.time_ns() // 1_000_000 if millisecond is None else millisecond)
+
+
+def derived_uuid(millisecond: int, *origin: object) -> str:
+    """Return the UUIDv7 that follows from what it stands for: the same origin gives the same id.
+
+    Args:
+        millisecond: The time that it carries, ms since the epoch.
+        *origin: What it stands for.
+    """
+    drawn = int.from_bytes(blake2b("\0".join(map(str, origin)).encode(), digest_size=10).digest(), "big")
+    stamp = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}"
+    head = f"{stamp[:8]}-{stamp[8:]}-7{drawn & 0xFFF:03x}-{0x8000 | (drawn >> 12) & 0x3FFF:04x}"
+    return f"{head}-{(drawn >> 26) & 0xFFFF_FFFF_FFFF:012x}"
 
 
 def made_at(uuid: str) -> int | None:

@@ -87,6 +87,39 @@ def pack(message: Message, serializer: Codec, *, max_bytes: int = MAX_MESSAGE_BY
     return body
 
 
+def recast(body: bytes, *, progenitor_uuid: str | None = None, callback: str | bytes | None = None) -> bytes:
+    """Give the body of a new message like another one; it is made when its UUIDv7 says. User data is not looked into.
+
+    Args:
+        body: As `pack` made it.
+        progenitor_uuid: The root of the new message's family; `None`: it is the root itself.
+        callback: Instead of what follows the message, as the serializer wrote it; `None`: the same again.
+
+    Raises:
+        UnsupportedMessageVersionError: A newer release wrote it.
+        CorruptMessageError: These bytes cannot be read.
+    """
+    if body[:1] != _VERSION_BYTE:
+        raise _unreadable(body[0] if body else 0, "of a schedule")
+    try:
+        fields = _decode(body[1:])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise CorruptMessageError(f"The message of a schedule cannot be read: {error}") from error
+    for name in ("c", "u", "g"):
+        fields.pop(name, None)
+    if progenitor_uuid is not None:
+        fields["g"] = progenitor_uuid
+    if callback is not None:
+        fields["n"] = callback
+    return _VERSION_BYTE + _encode(fields)
+
+
+def callback_of(body: bytes) -> str | bytes | None:
+    """Give what follows a message, as the serializer wrote it; `None` when nothing does."""
+    followed: str | bytes | None = _decode(body[1:]).get("n")
+    return followed
+
+
 def unpack(
     body: bytes,
     *,

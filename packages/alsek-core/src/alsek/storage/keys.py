@@ -15,6 +15,11 @@ may touch them together on Redis Cluster. The partition of a message follows fro
 | `queues` | set | names of the queues seen in this partition |
 | `meta` | hash | `clock` (a worker last spoke, ms), `grace` (no lease is recovered before, ms), `pause:<queue>` |
 | `c:<consumer>` | string | receipt of a consumer's last claim |
+| `s:<id>` | hash | a schedule (fields: see `lua/README.md`); it lies where its messages do |
+| `schedules`, `schedules:due` | zset | ids of all schedules, by name; of those that will fire, by time |
+| `schedules:paused`, `schedules:broken` | set | ids of schedules that do not fire |
+| `schedules:lead` | string | epoch and identity of the latest leader that spoke here |
+| `schedules:lock`, `schedules:epoch` | string | in partition 0: who leads; how many leaderships there were |
 | `results:…`, `kids:<uuid>`, `status:…` | string, zset, string | results, their index by progenitor, statuses |
 | `ticket:<uuid>` | string | of a message that came by HTTP: queue, task, root; outlives the record |
 | `idem:<digest>` | string | what a request with an Idempotency-Key was answered |
@@ -144,6 +149,15 @@ class Keys:
     def done_channel(self, uuid: str) -> str:
         """Give the pub/sub channel on which the end of a message is told."""
         return f"{self.tag_of(uuid)}done:{uuid}"
+
+    def schedule(self, schedule_id: str) -> str:
+        """Give the key of a schedule."""
+        return f"{self.tag_of(schedule_id)}s:{schedule_id}"
+
+    @property
+    def scheduler_channel(self) -> str:
+        """The pub/sub channel on which schedulers hear that a schedule changed, or that the lead is free."""
+        return f"{self.namespace}:schedulers"
 
     def worker_channel(self, worker_id: str) -> str:
         """Give the pub/sub channel on which a worker hears of revocations."""

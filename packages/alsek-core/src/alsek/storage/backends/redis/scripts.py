@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-_INCLUDE: Final = "-- include: _prelude\n"
+_INCLUDE: Final = re.compile(r"^-- include: (_\w+)\n", re.MULTILINE)
 
 
 class Code(IntEnum):
@@ -50,8 +51,8 @@ def script(name: str) -> Script:
         name: File name without `.lua`.
     """
     folder = files(__package__).joinpath("lua")
-    text = folder.joinpath(f"{name}.lua").read_text()
-    if _INCLUDE in text:
-        text = text.replace(_INCLUDE, folder.joinpath("_prelude.lua").read_text())
+    text = _INCLUDE.sub(
+        lambda found: folder.joinpath(f"{found[1]}.lua").read_text(), folder.joinpath(f"{name}.lua").read_text()
+    )
     source = text.encode()
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest().encode())

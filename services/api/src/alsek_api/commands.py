@@ -111,6 +111,14 @@ def create(
     streams: Annotated[
         int | None, typer.Option(metavar="N", show_default=False, help="Event streams at a time.")
     ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Take the token from this file, as secret stores and `make secrets` make them. Again is no harm.",
+        ),
+    ] = None,
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
@@ -122,15 +130,19 @@ def create(
     Examples:
       alsek api keys create dashboard --scope admin
       alsek api keys create shop --scope enqueue --queue mail --task 'send_*' --rate 100 --expires 90d
+      alsek api keys create first --scope admin --token-file /run/secrets/api_key
     """  # noqa: D301 - the escape keeps the lines of the examples apart
     from alsek_api.auth.keys import make_key
 
     token, record = make_key(
         name, scope, queues=queue or (), tasks=task or (),
         expires_in_ms=None if expires is None else duration_ms(expires), rate=rate, quota=quota, streams=streams,
+        token=None if token_file is None else _read(token_file),
     )  # fmt: skip
     _store(url, namespace, partitions).add(record)
-    if as_json:
+    if token_file is not None:
+        typer.echo(f"Key {record.id} for {name} holds what {token_file} says.", err=True)
+    elif as_json:
         _write({"id": record.id, "token": token, "name": name, "scopes": list(record.scopes)})
     else:
         typer.echo(token)
@@ -207,6 +219,16 @@ def duration_ms(text: str) -> int:
     if match is None or int(match[1]) == 0:
         raise ValidationError(f"a time is a number and s, m, h or d, such as 12h or 90d: {text!r}")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def _read(path: str) -> str:
+    from pathlib import Path
+
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValidationError(f"the token file {path} cannot be read: {reason}") from None
 
 
 def _store(url: str | None, namespace: str, partitions: int):  # type: ignore[no-untyped-def]  # imported late

@@ -119,6 +119,7 @@ def make_key(
     rate: int | None = None,
     quota: int | None = None,
     streams: int | None = None,
+    token: str | None = None,
 ) -> tuple[str, KeyRecord]:
     """Make a key.
 
@@ -131,6 +132,7 @@ def make_key(
         rate: Requests a second.
         quota: Messages a day.
         streams: Event streams at a time.
+        token: One that was made elsewhere, in the same form; a new one by default.
 
     Returns:
         The token, which is told this once, and what is stored.
@@ -150,8 +152,10 @@ def make_key(
     if rate is not None and rate > MOST_A_SECOND:
         raise ValidationError(f"the rate has to be at most {MOST_A_SECOND:,} a second: {rate}")
     now = time.time_ns() // 1_000_000
-    key_id = secrets.token_hex(6)
-    token = f"ak_{key_id}_{secrets.token_urlsafe(32)}"
+    token = f"ak_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}" if token is None else token
+    key_id = id_in(token)
+    if key_id is None:
+        raise ValidationError("a token is ak_, 12 hex digits, _ and 43 letters, digits, dashes or underscores")
     record = KeyRecord(
         id=key_id,
         digest=digest_of(token),

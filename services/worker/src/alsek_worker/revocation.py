@@ -42,7 +42,7 @@ class Revocations:
     """
 
     def __init__(self, broker: Broker, worker_id: str, revoked: Callable[[str], None]) -> None:
-        self._link = broker.redis.new_link()
+        self._link = broker.redis.new_line()
         self._channel = broker.keys.worker_channel(worker_id)
         self._revoked = revoked
         self._bell = Bell()

@@ -189,7 +189,7 @@ class Lock:
         return locks.read_grant(self._execute(locks.acquire(self._keys, owner, secrets.token_hex(8), self.ttl)))
 
     def _wait(self, owner: str, grant: locks.Grant, end: float) -> locks.Grant:
-        link = self.backend.new_link()
+        link = self.backend.new_line(self._keys.signal)
         try:
             while True:
                 left = end - time.monotonic()

@@ -22,14 +22,14 @@ from alsek.exceptions import (
     UnsupportedMessageVersionError,
     ValidationError,
 )
-from alsek.storage.backends.redis.link import Call, Link
-from alsek.storage.backends.redis.sleeper import Sleeper
+from alsek.storage.backends.redis.sleepers import Sleepers
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Interest, Verbs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from alsek.core.broker import Broker
+    from alsek.storage.backends.redis.link import Call
     from alsek.storage.backends.redis.scripts import Code
 
 log = logging.getLogger(__name__)
@@ -111,8 +111,8 @@ class Consumer:
         self._turn = 0
         self._interests: list[Interest] | None = None if subset is None else interests_of(subset)
         self._looked_up = -math.inf
-        self._link = Link(broker.redis.new_connection)
-        self._sleeper = Sleeper(lambda: broker.redis.new_connection(socket_timeout=None))
+        self._link = broker.redis.new_link()
+        self._sleepers = Sleepers(broker.redis)
         self._own: list[Settlement] = []
         self._unanswered: list[_Claim] = []
         self._standing: _Claim | None = None
@@ -154,11 +154,10 @@ class Consumer:
         own, self._own = self._own, []
         everything = [*settlements, *own]
         made = self.broker.plan(everything)
-        partitions = self.broker.keys.partitions
         # What an unanswered call may have claimed is asked for again, by the same tokens.
         claims = self._unanswered or self._claims(want)
         # A hand that is too small to be split asks one partition after the other.
-        at_once = claims if self._unanswered or partitions == 1 or want >= 2 * partitions else claims[:1]
+        at_once = claims if self._unanswered or want >= 2 * len(claims) else claims[:1]
         before = time.monotonic()
         try:
             replies = self._link.execute([*made.calls, *[claim.call for claim in at_once]])
@@ -204,20 +203,23 @@ class Consumer:
                 Redis carries it out the moment the look ends, and a message that comes to an idle worker saves a
                 round trip. `wake_up` brings them, and at most 8.
         """
-        if self._sleeper.asleep:
+        if self._sleepers.asleep and not self._sleepers.apart:
             return
         queues = [interest.queue for interest in self._wanted()]
         seconds = self._look_around_s
         if self._next_ms is not None:
             seconds = min(seconds, self._next_ms / 1000 + 0.001)
         keys = self.broker.keys
-        wakes = [keys.wake(queue, p) for p in range(keys.partitions) for queue in queues]
-        wakes = wakes or [keys.wake("", 0)]  # no queue exists yet: look again after the timeout
+        queues = queues or [""]  # no queue exists yet: look again after the timeout
         standing = None
         # With several partitions, nobody knows beforehand which of them will have something.
         if want > 0 and keys.partitions == 1 and not self._unanswered:
             standing = next(iter(self._claims(min(want, _MOST_STANDING))), None)
-        self._sleeper.fall_asleep(wakes, seconds, standing.call if standing else None)
+        self._sleepers.fall_asleep(
+            lambda partition: [keys.wake(queue, partition) for queue in queues],
+            seconds,
+            standing.call if standing else None,
+        )
         self._standing = standing
 
     def wake_up(self) -> Woken:
@@ -228,7 +230,7 @@ class Consumer:
         """
         standing, self._standing = self._standing, None
         try:
-            reply = self._sleeper.wake_up()
+            reply = self._sleepers.wake_up()
         except BackendUnavailableError:
             if standing is not None:  # what it may have claimed is asked for by the next exchange
                 self._unanswered = [standing._replace(call=standing.call.repeated())]
@@ -247,26 +249,26 @@ class Consumer:
         Raises:
             BackendUnavailableError: Redis did not answer.
         """
-        return self.wake_up().messages if self._sleeper.rouse(self._link) else []
+        return self.wake_up().messages if self._sleepers.rouse(self._link) else []
 
     @property
     def asleep(self) -> bool:
         """Whether a blocked look at the wake keys is under way (see `fall_asleep`)."""
-        return self._sleeper.asleep
+        return self._sleepers.asleep
 
     @property
     def overdue(self) -> float:
         """When it has to be over (monotonic seconds): a connection that is silent then is dead."""
-        return self._sleeper.overdue
+        return self._sleepers.overdue
 
     def fileno(self) -> int:
         """Give the descriptor that becomes readable when the sleep is over."""
-        return self._sleeper.fileno()
+        return self._sleepers.fileno()
 
     def close(self) -> None:
         """Drop the connections."""
         self._link.close()
-        self._sleeper.close()
+        self._sleepers.close()
 
     # -- claiming ------------------------------------------------------------------------------------------------
 
@@ -283,12 +285,13 @@ class Consumer:
         if self._fair:
             start = self._turn % len(wanted)
             wanted = wanted[start:] + wanted[:start]
-        partitions = self.broker.keys.partitions
-        share = min(want if want < 2 * partitions else want // partitions, MOST_IN_A_CALL)
+        places = self._sleepers.claimable()
+        count = len(places)
         verbs: Verbs = self.broker.verbs
         claims = []
-        for i in range(partitions):
-            partition = (self._turn + i) % partitions
+        for i in range(count):
+            partition = places[(self._turn + i) % count]
+            share = min(want if want < 2 * count else want // count + (i < want % count), MOST_IN_A_CALL)
             self._seq += 1
             token = f"{self.consumer_id}-{self._seq}"
             call = verbs.claim(partition, wanted, token, self.consumer_id, share)

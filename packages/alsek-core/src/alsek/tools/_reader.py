@@ -12,7 +12,7 @@ from alsek.tools._verdict import INDEXES, Facts, Place, queue_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from alsek.storage.backends.redis.link import Link
+    from alsek.storage.backends.redis.link import Route
     from alsek.storage.keys import Keys
 
 Command = tuple[str, ...]
@@ -40,7 +40,7 @@ class Reader:
         keys: Key names of the namespace.
     """
 
-    def __init__(self, link: Link, keys: Keys) -> None:
+    def __init__(self, link: Route, keys: Keys) -> None:
         self._link = link
         self._keys = keys
 
@@ -52,13 +52,14 @@ class Reader:
         """Give all keys of all partitions, in pages."""
         namespace = self._keys.namespace
         shape = re.compile(rf"\{{{re.escape(namespace)}:(\d+)\}}:([^:]+):?(.*)", re.DOTALL)
-        for raw in self._scan("SCAN", match=f"{{{_escaped(namespace)}:*}}:*"):
-            found = [(key, shape.fullmatch(key)) for key in sorted({text(name) for name in raw})]
-            yield [Name(key, int(parts[1]), parts[2], parts[3]) for key, parts in found if parts is not None]
+        for node in self._link.nodes():
+            for raw in self._scan(node, "SCAN", match=f"{{{_escaped(namespace)}:*}}:*"):
+                found = [(key, shape.fullmatch(key)) for key in sorted({text(name) for name in raw})]
+                yield [Name(key, int(parts[1]), parts[2], parts[3]) for key, parts in found if parts is not None]
 
     def ids(self, partition: int, place: Place) -> Iterator[list[str]]:
         """Give the ids of an index, in pages."""
-        for raw in self._scan("ZSCAN", self.key(partition, f"{place.letter}:{place.queue}")):
+        for raw in self._scan(self._link, "ZSCAN", self.key(partition, f"{place.letter}:{place.queue}")):
             yield [text(uuid) for uuid in raw[::2]]
 
     def facts(self, ids: Sequence[tuple[int, str]]) -> list[Facts]:
@@ -83,38 +84,31 @@ class Reader:
         key = self.key(partition, f"m:{uuid}")
         draft = self._facts(partition, uuid, "none", -2, None)
         looks: list[Command] = [("TYPE", key), *_looks(key, "hash"), ("GETRANGE", key, "0", "1")]
-        read = self.transaction([*looks, *more, *(self._score(draft, place) for place in places)])
+        read = self.transaction([*looks, *more, *(self._score(draft, place) for place in places)], key)
         kind = text(read[0])
         facts = self._facts(partition, uuid, kind, read[1], read[3] if kind == "string" else read[2])
         scores = read[4 + len(more) :]
         standing = [place for place, score in zip(places, scores, strict=True) if _is_score(score)]
         return facts, standing, *read[4 : 4 + len(more)]
 
-    def transaction(self, commands: Sequence[Command]) -> list[Any]:
-        """Ask with nothing happening in between."""
-        answers: list[Any] = self.ask([("MULTI",), *commands, ("EXEC",)])[-1]
+    def transaction(self, commands: Sequence[Command], key: str) -> list[Any]:
+        """Ask with nothing happening in between, where a key is; all others are in the same partition."""
+        answers: list[Any] | BackendDataError = self._link.ask([("MULTI",), *commands, ("EXEC",)], key=key)[-1]
+        if isinstance(answers, BackendDataError):
+            raise answers
         return answers
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one go."""
         answers: list[Any] = []
         for start in range(0, len(commands), _PAGE * 8):
-            batch = commands[start : start + _PAGE * 8]
-            for command in batch:
-                self._link.send(*command)
-            answers += [self._receive() for _ in batch]
+            answers += self._link.ask(commands[start : start + _PAGE * 8])
         return answers
 
-    def _receive(self) -> Any:
-        try:
-            return self._link.receive()
-        except BackendDataError as error:
-            return error
-
-    def _scan(self, command: str, *key: str, match: str = "*") -> Iterator[list[bytes]]:
+    def _scan(self, link: Route, command: str, *key: str, match: str = "*") -> Iterator[list[bytes]]:
         cursor = "0"
         while True:
-            (answer,) = self.ask([(command, *key, cursor, "MATCH", match, "COUNT", str(_PAGE))])
+            (answer,) = link.ask([(command, *key, cursor, "MATCH", match, "COUNT", str(_PAGE))])
             if isinstance(answer, BackendDataError):
                 return
             yield answer[1]

@@ -18,7 +18,7 @@ from alsek.tools._verdict import INDEXES, WHAT_TO_DO, Facts, Place, judge
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alsek.storage.backends.redis.link import Link
+    from alsek.storage.backends.redis.link import Route
     from alsek.storage.keys import Keys
     from alsek.storage.serialization import Serializer
 
@@ -40,7 +40,7 @@ class Store(Protocol):
     def serializer(self) -> Serializer:
         """Reads user data."""
 
-    def new_link(self) -> Link:
+    def new_link(self) -> Route:
         """Make a connection of our own."""
 
 
@@ -110,7 +110,7 @@ class _EnoughError(Exception):
 
 
 class _Audit:
-    def __init__(self, backend: Store, link: Link, limit: int, progress: Callable[[Report], object]) -> None:
+    def __init__(self, backend: Store, link: Route, limit: int, progress: Callable[[Report], object]) -> None:
         self._reader = Reader(link, backend.keys)
         self._partitions = backend.keys.partitions
         self._serializer = backend.serializer
@@ -225,7 +225,7 @@ class _Audit:
         for queue in sorted(queues - known):
             keys = [self._reader.key(partition, f"{letter}:{queue}") for letter in INDEXES]
             listed = ("SISMEMBER", self._reader.key(partition, "queues"), queue)
-            held, member = self._reader.transaction([("EXISTS", *keys), listed])
+            held, member = self._reader.transaction([("EXISTS", *keys), listed], keys[0])
             if held and not member:
                 self._found("unknown_queue", partition, queue, "queues", "it has messages, and stands in no list")
         self._count("queues", len(known))

@@ -1,70 +1,70 @@
-"""Which Redis: an address, a client or a promise of one, turned into a client, and a client into plain settings."""
+"""Which Redis: the text of an address, completed by the environment, turned into plain settings."""
 
 from __future__ import annotations
 
 import os
-import socket
-from importlib import import_module
-from typing import Any, Final
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from redis import exceptions as redis_errors
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from alsek.storage.backends.lazy import LazyClient
+from redis.connection import parse_url
 
 #: Names the Redis of a program that names none.
 URL_ENV_VAR: Final = "ALSEK_REDIS_URL"
 
 DEFAULT_URL: Final = "redis://localhost:6379/0"
 
-_SCHEMES: Final = ("redis", "rediss", "unix")
-_FORMS: Final = "redis://[[user]:password@]host[:port][/db], rediss://… (TLS) or unix:///path[?db=n]"
+#: What an address may leave to the environment: option of the address → variable.
+ENV_VARS: Final = {
+    "username": "ALSEK_REDIS_USERNAME",
+    "password": "ALSEK_REDIS_PASSWORD",
+    "password_file": "ALSEK_REDIS_PASSWORD_FILE",
+    "ca_file": "ALSEK_REDIS_CA_FILE",
+    "cert_file": "ALSEK_REDIS_CERT_FILE",
+    "key_file": "ALSEK_REDIS_KEY_FILE",
+    "sentinel_username": "ALSEK_REDIS_SENTINEL_USERNAME",
+    "sentinel_password": "ALSEK_REDIS_SENTINEL_PASSWORD",
+    "sentinel_password_file": "ALSEK_REDIS_SENTINEL_PASSWORD_FILE",
+}
 
-#: A peer that vanished without a word is noticed within 8 s, also by a consumer that only waits: it could sleep for
-#: minutes otherwise. No command is spent on it. (What is not defined on a platform is left out.)
-_KEEPALIVE: Final = {
-    "TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 8_000,
-}  # fmt: skip
+#: Files of TLS: what we call them, what redis-py does.
+_TLS_FILES: Final = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
 
-#: Settings that redis-py derives by itself, and objects that cannot travel but have a default that serves.
-_DERIVED: Final = (
-    "retry", "retry_on_error", "himport_registry", "driver_info", "event_dispatcher", "connection_pool",
-    "maint_notifications_pool_handler", "maint_notifications_config", "oss_cluster_maint_notifications_handler",
-    "orig_host_address", "orig_socket_timeout", "orig_socket_connect_timeout", "parser_class", "command_packer",
-)  # fmt: skip
+_FORMS: Final = (
+    "redis://[[user]:password@]host[:port][/db], rediss://… (TLS), unix:///path[?db=n], "
+    "redis+sentinel://[[user]:password@]host[:port],…/name[?db=n] or redis+cluster://[[user]:password@]host[:port],… "
+    "(rediss+… for TLS)"
+)
+_PORTS: Final = {"single": 6379, "sentinel": 26379, "cluster": 6379}
 
-#: What a dedicated connection must not have: repeats and pushes that the caller does not see.
-_NOT_DEDICATED: Final = (
-    "event_dispatcher", "maint_notifications_pool_handler", "oss_cluster_maint_notifications_handler",
-    "orig_host_address", "orig_socket_timeout", "orig_socket_connect_timeout",
-)  # fmt: skip
+Kind = Literal["single", "sentinel", "cluster"]
 
 
-def client_of(conn: Any, client_class: Any) -> Any:
-    """Turn what a user gave into a client; nothing is connected.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an address says.
 
-    Args:
-        conn: `None` (the environment's address, else the local one), an address, a client, or a `LazyClient`.
-        client_class: `redis.Redis` or its asyncio twin.
-
-    Raises:
-        ValueError: Anything else, or an address that is none.
+    Attributes:
+        kind: Of the installation.
+        nodes: Host and port of the server, of the Sentinels, or of nodes of the cluster; none for a unix socket.
+        name: Of the primary, as the Sentinels know it.
+        tls: Whether connections are encrypted.
+        options: Settings of the connections, as redis-py names them; and `password_file`.
+        sentinel_options: The same of connections to the Sentinels.
     """
-    if isinstance(conn, LazyClient):
-        conn = conn.get()
-    if conn is None:
-        conn = os.environ.get(URL_ENV_VAR) or DEFAULT_URL
-    if isinstance(conn, str):
-        return _client_from_url(conn, client_class)
-    if isinstance(conn, client_class):
-        return conn
-    kind = "redis.asyncio.Redis" if "asyncio" in client_class.__module__ else "redis.Redis"
-    raise ValueError(
-        f"conn has to be None, an address such as {DEFAULT_URL}, a {kind} client or a LazyClient of one, "
-        f"not {type(conn).__module__}.{type(conn).__qualname__}"
-    )
+
+    kind: Kind
+    nodes: tuple[tuple[str, int], ...] = ()
+    name: str = ""
+    tls: bool = False
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def default_url() -> str:
+    """Give the address for programs that name none."""
+    return os.environ.get(URL_ENV_VAR) or DEFAULT_URL
 
 
 def redacted(url: str) -> str:
@@ -78,118 +78,127 @@ def redacted(url: str) -> str:
     return f"{scheme}{slashes}{user}{colon and ':***'}@{tail}"
 
 
-def dedicated_settings(pool: Any, socket_timeout: float | None) -> dict[str, Any]:
-    """Give the settings of a connection of our own to the same Redis: no repeats, no decoding, RESP 2.
+def read_address(url: str) -> Target:
+    """Read an address, and complete it from the environment; nothing is connected.
 
-    Args:
-        pool: The client's.
-        socket_timeout: Seconds; `None` waits for ever.
+    Raises:
+        ValueError: It is none, or names a file that cannot be read. The text shows no password.
     """
-    settings = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_DEDICATED}
-    settings.setdefault("socket_connect_timeout", 5.0)
-    settings.setdefault("socket_keepalive", True)
-    if not isinstance(settings.get("socket_keepalive_options"), dict):
-        settings["socket_keepalive_options"] = {
-            getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
-        }
-    if "path" in settings:
-        del settings["socket_keepalive"]
-        settings.pop("socket_keepalive_options", None)
-    return settings | {
-        "decode_responses": False,
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_error": [],
-        "retry_on_timeout": False,
-        "socket_timeout": socket_timeout,
-        "health_check_interval": 0,
-        # RESP 3 would mix pushes with replies.
-        "protocol": 2,
-        "maint_notifications_config": None,
-    }
-
-
-def describe(client: Any) -> dict[str, Any]:
-    """Describe a client's connections so that `rebuild` can make the same; plain data wherever possible."""
-    pool = client.connection_pool
-    settings: dict[str, Any] = {
-        "connection_class": pool.connection_class,
-        "tls": "SSL" in pool.connection_class.__name__,
-        "connection": {
-            name: value
-            for name, value in pool.connection_kwargs.items()
-            if name not in _DERIVED and value is not None and type(value) is not object  # redis-py's "not given"
-        },
-    }
-    manager = getattr(pool, "sentinel_manager", None)
-    if manager is not None:
-        settings["sentinel"] = {
-            "service": pool.service_name,
-            "master": pool.is_master,
-            "nodes": [
-                [node.connection_pool.connection_kwargs.get(part) for part in ("host", "port")]
-                for node in manager.sentinels
-            ],
-            "options": {name: value for name, value in manager.sentinel_kwargs.items() if name not in _DERIVED},
-        }
-    return settings
-
-
-def rebuild(settings: dict[str, Any], client_class: Any) -> Any:
-    """Make a client from what `describe` gave; nothing is connected."""
-    package = import_module(client_class.__module__.removesuffix(".client"))
-    options = dict(settings["connection"])
-    if isinstance(options.get("socket_keepalive_options"), dict):
-        options["socket_keepalive_options"] = {int(k): v for k, v in options["socket_keepalive_options"].items()}
-    if "sentinel" in settings:
-        from_sentinel = settings["sentinel"]
-        module = import_module(f"{package.__name__}.sentinel")
-        nodes = [tuple(node) for node in from_sentinel["nodes"]]
-        manager = module.Sentinel(nodes, sentinel_kwargs=from_sentinel["options"])
-        pool = module.SentinelConnectionPool(
-            from_sentinel["service"],
-            manager,
-            connection_class=settings["connection_class"],
-            is_master=from_sentinel["master"],
-            **options,
-        )
-    else:
-        pool = package.ConnectionPool(connection_class=settings["connection_class"], **options)
-    return client_class(connection_pool=pool)
-
-
-def place(client: Any) -> tuple[Any, ...]:
-    """Say where a client's data lies: equal for clients of the same database of the same server."""
-    pool = client.connection_pool
-    options = pool.connection_kwargs
-    if "path" in options:
-        return (options["path"], options.get("db", 0))
-    manager = getattr(pool, "sentinel_manager", None)
-    if manager is not None:
-        return (pool.service_name, options.get("db", 0), *describe(client)["sentinel"]["nodes"])
-    return (options.get("host", "localhost"), options.get("port", 6379), options.get("db", 0))
-
-
-def _client_from_url(url: str, client_class: Any) -> Any:
-    try:
-        parts = urlsplit(url)
-        port_is_fine = parts.port is None or 0 < parts.port < 65_536
-    except ValueError:
-        port_is_fine = False
-    if not port_is_fine or parts.scheme not in _SCHEMES:
-        raise ValueError(f"{redacted(url)!r} is no address of a Redis; it looks like {_FORMS}")
-    database = parts.path.strip("/")
-    if parts.scheme != "unix" and database and not database.isdigit():
+    scheme, _, rest = url.partition("://")
+    security, _, family = scheme.partition("+")
+    if scheme != "unix" and (security not in ("redis", "rediss") or family not in ("", "sentinel", "cluster")):
+        raise _no_address(url, "is no address of a Redis")
+    tls = security == "rediss"
+    head, _, query = rest.partition("?")
+    credentials, _, place = head.rpartition("@")
+    asked = dict(parse_qsl(query, keep_blank_values=True))
+    options = _credentials(credentials) | _redis_options(url, security, asked)
+    if scheme == "unix":
+        _complete(url, options, asked, tls=False)
+        return Target("single", options=options | {"path": unquote(place)})
+    if "/" in credentials:
+        raise _no_address(url, "is no address of a Redis (a slash in a password is written %2F)")
+    kind: Kind = family or "single"  # type: ignore[assignment]  # one of the three, as was looked at
+    hosts, _, path = place.partition("/")
+    path = unquote(path.strip("/"))
+    nodes = tuple(_node(url, text, _PORTS[kind]) for text in hosts.split(","))
+    sentinel_options = _complete(url, options, asked, tls=tls)
+    if kind == "sentinel":
+        if not path:
+            raise _no_address(url, "lacks the name by which the Sentinels know the primary")
+        return Target(kind, nodes, path, tls, options, sentinel_options)
+    if path and not path.isdigit():
         raise ValueError(f"the database in {redacted(url)!r} is no number; an address looks like {_FORMS}")
+    if kind == "cluster":
+        if int(path or 0) or options.pop("db", 0):
+            raise ValueError(f"a cluster has only the database 0: {redacted(url)!r}")
+        return Target(kind, nodes, "", tls, options)
+    if len(nodes) > 1:
+        raise _no_address(url, "names several hosts, as only redis+sentinel:// and redis+cluster:// do")
+    options |= {"host": nodes[0][0], "port": nodes[0][1], "db": options.get("db", int(path or 0))}
+    return Target(kind, nodes, "", tls, options)
+
+
+def read_secret(path: str, what: str = "password") -> str:
+    """Give what a file of one secret holds.
+
+    Raises:
+        ValueError: It cannot be read, or is empty.
+    """
     try:
-        client = client_class.from_url(url, decode_responses=True)
-        pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)
-    except (TypeError, ValueError, redis_errors.RedisError) as error:
-        # Without the cause: what redis-py raises may show the password.
-        raise ValueError(f"the options of {redacted(url)!r} cannot be used: {_option_in(error)}") from None
-    return client
+        secret = Path(path).read_text().strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValueError(f"the {what} file {path!r} cannot be read: {reason}") from None
+    if not secret:
+        raise ValueError(f"the {what} file {path!r} is empty")
+    return secret
 
 
-def _option_in(error: Exception) -> str:
-    text = str(error)
-    return text.rpartition(") ")[2] if "unexpected keyword" in text or "Invalid value for" in text else "see redis-py"
+def _credentials(text: str) -> dict[str, Any]:
+    user, _, password = text.partition(":")
+    named = {"username": unquote(user), "password": unquote(password)}
+    return {name: value for name, value in named.items() if value}
+
+
+def _redis_options(url: str, security: str, asked: dict[str, str]) -> dict[str, Any]:
+    # What is not ours is read as redis-py reads it.
+    theirs = {name: value for name, value in asked.items() if name not in ENV_VARS}
+    try:
+        options: dict[str, Any] = parse_url(  # type: ignore[no-untyped-call]
+            f"{security}://localhost?{urlencode(theirs, quote_via=quote)}"
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the options of {redacted(url)!r} cannot be used: {error}") from None
+    for name in ("host", "path", "connection_class"):
+        options.pop(name, None)
+    return options
+
+
+def _node(url: str, text: str, usual_port: int) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):  # no port; or an IPv6 address, which has colons of its own
+        host, port = text, str(usual_port)
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536 or host.count("[") != host.count("]"):
+        raise _no_address(url, "is no address of a Redis")
+    return unquote(host.strip("[]")) or "localhost", int(port)
+
+
+def _complete(url: str, options: dict[str, Any], asked: dict[str, str], *, tls: bool) -> dict[str, Any]:
+    """Add to the options what our own names say, in the address or in the environment; give those of Sentinels."""
+    settings = {name: asked.get(name) or os.environ.get(variable) for name, variable in ENV_VARS.items()}
+    if options.get("username") is None and settings["username"]:
+        options["username"] = settings["username"]
+    if "password" not in options:
+        options |= _secret(settings, asked, "")
+    files = {theirs: settings[ours] for ours, theirs in _TLS_FILES.items() if settings[ours]}
+    if tls:
+        for path in files.values():
+            _check_readable(str(path))
+        options |= {name: path for name, path in files.items() if name not in options}
+    elif asked.keys() & _TLS_FILES:
+        raise ValueError(f"certificates belong to TLS, which {redacted(url)!r} does not ask for: rediss://…")
+    sentinel = {name: value for name, value in options.items() if name.startswith("ssl_")} | {"ssl": tls}
+    if settings["sentinel_username"]:
+        sentinel["username"] = settings["sentinel_username"]
+    return sentinel | _secret(settings, asked, "sentinel_")
+
+
+def _secret(settings: dict[str, str | None], asked: dict[str, str], prefix: str) -> dict[str, Any]:
+    # What stands in the address wins over the environment; of one place, the file.
+    password, path = settings[f"{prefix}password"], settings[f"{prefix}password_file"]
+    if path and not (asked.get(f"{prefix}password") and not asked.get(f"{prefix}password_file")):
+        read_secret(path)
+        return {"password_file": path}
+    return {"password": password} if password else {}
+
+
+def _check_readable(path: str) -> None:
+    try:
+        Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"the certificate file {path!r} cannot be read: {error.strerror}") from None
+
+
+def _no_address(url: str, why: str) -> ValueError:
+    return ValueError(f"{redacted(url)!r} {why}; it looks like {_FORMS}")

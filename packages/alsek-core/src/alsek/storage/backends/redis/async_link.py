@@ -9,7 +9,7 @@ import asyncio
 import threading
 from copy import copy
 from random import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from redis import exceptions as redis_errors
@@ -17,7 +17,7 @@ from redis import exceptions as redis_errors
 from alsek.exceptions import AlsekError, BackendUnavailableError
 from alsek.storage.backends.redis.async_submit import AsyncSubmits, Submitter
 from alsek.storage.backends.redis.async_wire import Wire, WireBrokenError, open_wire, pack
-from alsek.storage.backends.redis.errors import is_missing_script, translate
+from alsek.storage.backends.redis.errors import code_of, is_missing_script, translate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,8 +31,31 @@ if TYPE_CHECKING:
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 
+_ASKING: Final = pack("ASKING")
+
+#: A node of a cluster that says so is well: only the keys are not there, or not all of them.
+_ELSEWHERE: Final = ("MOVED", "ASK", "TRYAGAIN")
+
 #: Silence, while replies are due, after which the connection counts as dead; seconds.
 _SILENCE_S: Final = 5.0
+
+
+class AsyncRoute(Protocol):
+    """A way to where keys live: an `AsyncLink`, or an `AsyncClusterLink` over many of them."""
+
+    async def execute(self, call: Call, *, patience: float = 0.0, again: bool = False) -> Any:
+        """Run one call; see `AsyncLink.execute`."""
+
+    async def command(self, *args: Argument) -> Any:
+        """Run one plain command without any repeat."""
+
+    async def submit(
+        self, submitter: Submitter, partition: int, queue: str, message: NewMessage, *, patience: float = 0.0
+    ) -> int:
+        """Store a message; see `AsyncLink.submit`."""
+
+    def close(self) -> None:
+        """Drop the connections. In the loop's thread only."""
 
 
 class AsyncLink:
@@ -69,7 +92,7 @@ class AsyncLink:
         end: float | None = None
         while True:
             try:
-                return await self._attempt(call, again)
+                return await self.attempt(call, again)
             except BackendUnavailableError as error:
                 again = again or error.ambiguous
                 now = asyncio.get_running_loop().time()
@@ -81,11 +104,13 @@ class AsyncLink:
                 await asyncio.sleep(min(end - now, random() * pause))  # noqa: S311  (jitter, not a secret)
                 pause = min(_LONGEST_PAUSE, pause * 2)
 
-    async def command(self, *args: Argument) -> Any:
-        """Run one plain command without any repeat."""
+    async def command(self, *args: Argument, asking: bool = False) -> Any:
+        """Run one plain command without any repeat; `asking` as in `attempt`."""
         wire = self._wire
         if wire is None or not wire.usable:
             wire = await self._ready()
+        if asking:
+            wire.ask(_ASKING).add_done_callback(_retrieve)
         return await self._reply(wire, wire.ask(pack(*args)))
 
     async def submit(
@@ -127,7 +152,14 @@ class AsyncLink:
         if wire is not None:
             wire.close()
 
-    async def _attempt(self, call: Call, again: bool) -> Any:
+    async def attempt(self, call: Call, again: bool, *, asking: bool = False) -> Any:
+        """Run a call once, having its script loaded where it is not known.
+
+        Args:
+            call: What to run.
+            again: Whether it may have run before.
+            asking: For a node of a cluster that only takes over the slot.
+        """
         script = call.script
         while True:
             wire = self._wire
@@ -139,6 +171,8 @@ class AsyncLink:
                 # In front of the call, in the same write.
                 loading = wire.ask(pack("SCRIPT", "LOAD", script.source))
                 loading.add_done_callback(_retrieve)
+            if asking:
+                wire.ask(_ASKING).add_done_callback(_retrieve)
             try:
                 return await self._reply(wire, wire.ask(call.packed(again=again)))
             except _ScriptMissing:
@@ -156,7 +190,7 @@ class AsyncLink:
         if is_missing_script(reply):
             raise _ScriptMissing
         failure = translate(reply, sent=True)
-        if isinstance(failure, BackendUnavailableError):
+        if isinstance(failure, BackendUnavailableError) and code_of(reply) not in _ELSEWHERE:
             wire.retire()  # a server that cannot write now: the next one may be another
         raise failure from reply
 
@@ -188,14 +222,18 @@ class AsyncLink:
 
 
 class AsyncLinks:
-    """The links of one backend, one for each running event loop; safe for threads."""
+    """The links of one backend, one for each running event loop; safe for threads.
 
-    def __init__(self, settings: Callable[[], Connection]) -> None:
-        self._settings = settings
-        self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncLink] = WeakKeyDictionary()
+    Args:
+        new_link: Makes an unconnected link.
+    """
+
+    def __init__(self, new_link: Callable[[], AsyncRoute]) -> None:
+        self._new_link = new_link
+        self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRoute] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def current(self) -> AsyncLink:
+    def current(self) -> AsyncRoute:
         """Give the link of the running loop."""
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
@@ -203,7 +241,7 @@ class AsyncLinks:
             with self._lock:
                 for closed in [known for known in self._links if known.is_closed()]:
                     del self._links[closed]
-                link = self._links.setdefault(loop, AsyncLink(self._settings))
+                link = self._links.setdefault(loop, self._new_link())
         return link
 
 

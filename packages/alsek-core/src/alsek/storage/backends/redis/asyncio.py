@@ -14,7 +14,8 @@ from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.abstract import AsyncBackend
 from alsek.storage.backends.lazy import LazyClient
-from alsek.storage.backends.redis.address import client_of, describe, rebuild
+from alsek.storage.backends.redis.client import client_of, describe, rebuild
+from alsek.storage.backends.redis.cluster_client import ClusterClient, cluster_of
 from alsek.storage.backends.redis.standard import (
     SCAN_STEP,
     as_text,
@@ -26,6 +27,7 @@ from alsek.storage.backends.redis.standard import (
 )
 from alsek.storage.backends.redis.subscriber import Event
 from alsek.storage.backends.redis.travel import pack, unpack
+from alsek.storage.backends.redis.values import announce
 from alsek.storage.keys import Keys
 from alsek.types import Empty
 
@@ -42,8 +44,8 @@ class AsyncRedisBackend(AsyncBackend):
     """Keeps everything in Redis or Valkey. Nothing is connected before the first command.
 
     Args:
-        conn: `None` (`ALSEK_REDIS_URL`, else redis://localhost:6379/0), an address, a `redis.asyncio.Redis`, or a
-            `LazyClient` of one.
+        conn: `None` (`ALSEK_REDIS_URL`, else redis://localhost:6379/0), an address (of a server, of Sentinels, of a
+            cluster), a `redis.asyncio.Redis` or `RedisCluster`, or a `LazyClient` of one.
         namespace: First part of every key.
         serializer: Turns values into text and back; JSON by default.
         partitions: As in `RedisBackend`: all programs that share a namespace need the same number.
@@ -69,15 +71,26 @@ class AsyncRedisBackend(AsyncBackend):
     @property
     def conn(self) -> redis.asyncio.Redis:
         """The client; a lazy one is made now."""
-        if isinstance(self._given, LazyClient):
-            self._given = client_of(self._given, redis.asyncio.Redis)
-        client: redis.asyncio.Redis = self._given
+        given = self._source
+        client: redis.asyncio.Redis = given.get() if isinstance(given, ClusterClient) else given
         return client
+
+    @property
+    def _source(self) -> Any:
+        """The client, or the promise of one of a cluster."""
+        if isinstance(self._given, LazyClient) and not isinstance(self._given, ClusterClient):
+            self._given = client_of(self._given, redis.asyncio.Redis)
+        return self._given
 
     async def close(self) -> None:
         """Drop the connections; whatever is used again connects again."""
-        if not isinstance(self._given, LazyClient):
-            await self._given.aclose(close_connection_pool=True)
+        given = self._given.made if isinstance(self._given, ClusterClient) else self._given
+        if given is None or isinstance(given, LazyClient):
+            return
+        if cluster_of(given) is None:
+            await given.aclose(close_connection_pool=True)
+        else:
+            await given.aclose()
 
     # Values.
 
@@ -111,6 +124,10 @@ class AsyncRedisBackend(AsyncBackend):
     async def announce(self, name: str, text: str | bytes, channel: str | None = None, ttl: int | None = None) -> None:
         """Store a text as it is and publish it, in one step; `ttl=None` takes a present expiry away."""
         with translated():
+            if cluster_of(self._source) is not None:
+                call = announce(self.full_name(name), text, ttl, channel)
+                await self.conn.eval(call.script.source.decode(), 1, *call.keys, *call.args)
+                return
             async with self.conn.pipeline(transaction=True) as pipeline:
                 pipeline.set(self.full_name(name), text, px=ttl)
                 if channel is not None:
@@ -175,9 +192,12 @@ class AsyncRedisBackend(AsyncBackend):
     async def _events(self, channel: str) -> AsyncGenerator[Event, None]:
         pause = _FIRST_PAUSE_S
         while True:
-            pubsub: Any = self.conn.pubsub()
+            client: Any = self.conn
+            pubsub: Any = client.pubsub()
             try:
                 with translated():
+                    if cluster_of(client) is not None:
+                        await client.initialize()  # its subscriptions look a node up without asking
                     await pubsub.subscribe(channel)
                     while True:
                         told = await pubsub.get_message(timeout=None)
@@ -227,7 +247,7 @@ class AsyncRedisBackend(AsyncBackend):
     def settings(self) -> dict[str, Any]:
         """What `from_settings` needs: plain data and classes, no sockets. It holds the password."""
         return {
-            **describe(self.conn),
+            **describe(self._source),
             "namespace": self.namespace,
             "partitions": self.partitions,
             "serializer": self.serializer if vars(self.serializer) else type(self.serializer),

@@ -5,37 +5,56 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from alsek.exceptions import BackendDataError
-from alsek.storage.backends.redis.link import Link, LinkPool
+from alsek.storage.backends.redis.cluster_link import ClusterLink
+from alsek.storage.backends.redis.link import Link
+from alsek.storage.backends.redis.link_pool import LinkPool
 from alsek.storage.backends.redis.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from redis.connection import Connection
 
-    from alsek.storage.backends.redis.async_link import AsyncLink, AsyncLinks
+    from alsek.storage.backends.redis.async_link import AsyncLinks, AsyncRoute
+    from alsek.storage.backends.redis.link import Route
+    from alsek.storage.backends.redis.slots import Slots
     from alsek.storage.keys import Keys
 
 
 class EngineAccess:
-    """Mixed into the synchronous Redis backend; it brings `keys` and `new_connection`."""
+    """Mixed into the synchronous Redis backend; it brings `keys`, `slots` and `new_connection`."""
 
     keys: Keys
     _links: LinkPool | None = None
     _subscriber: Subscriber | None = None
     _async_links: AsyncLinks | None = None
 
-    def new_connection(self, socket_timeout: float | None = 5.0) -> Connection:
+    @property
+    def slots(self) -> Slots | None:
+        """Which node serves what; `None` unless Redis is a cluster."""
+        raise NotImplementedError
+
+    def new_connection(self, socket_timeout: float | None = 5.0, *, key: str | None = None) -> Connection:
         """Make an unconnected connection of our own."""
         raise NotImplementedError
 
-    def new_link(self) -> Link:
-        """Make a link for one thread."""
-        return Link(self.new_connection)
+    def new_link(self) -> Route:
+        """Make a way to all keys, for one thread."""
+        slots = self.slots
+        return Link(self.new_connection) if slots is None else ClusterLink(slots)
+
+    def new_line(self, key: str | None = None, socket_timeout: float | None = 5.0) -> Link:
+        """Make one connection for one thread, to block or to listen: to where a key is, anew whenever it breaks.
+
+        Args:
+            key: `None`: any node will do.
+            socket_timeout: Seconds; `None`: waits for ever.
+        """
+        return Link(lambda: self.new_connection(socket_timeout, key=key))
 
     @property
     def links(self) -> LinkPool:
         """The links that all callers in this process share."""
         if self._links is None:
-            self._links = LinkPool(self.new_connection)
+            self._links = LinkPool(self.new_link)
         return self._links
 
     @property
@@ -46,13 +65,23 @@ class EngineAccess:
         return self._subscriber
 
     @property
-    def async_link(self) -> AsyncLink:
+    def async_link(self) -> AsyncRoute:
         """The link that all tasks of the running event loop share."""
         if self._async_links is None:
             from alsek.storage.backends.redis.async_link import AsyncLinks
 
-            self._async_links = AsyncLinks(self.new_connection)
+            self._async_links = AsyncLinks(self._new_async_link)
         return self._async_links.current()
+
+    def _new_async_link(self) -> AsyncRoute:
+        slots = self.slots
+        if slots is None:
+            from alsek.storage.backends.redis.async_link import AsyncLink
+
+            return AsyncLink(self.new_connection)
+        from alsek.storage.backends.redis.async_cluster_link import AsyncClusterLink
+
+        return AsyncClusterLink(slots)
 
     def record(self, uuid: str) -> dict[bytes, bytes]:
         """Read a message's record; empty when there is none.
@@ -70,9 +99,12 @@ class EngineAccess:
 
     def queue_names(self) -> set[str]:
         """Name all queues that ever had a message."""
+        looks = [("SMEMBERS", self.keys.queues(partition)) for partition in range(self.keys.partitions)]
         names: set[str] = set()
-        for partition in range(self.keys.partitions):
-            names.update(name.decode() for name in self._ask("SMEMBERS", self.keys.queues(partition)))
+        for told in self.links.ask(looks):
+            if isinstance(told, BackendDataError):
+                raise told
+            names.update(name.decode() for name in told)
         return names
 
     def server_info(self) -> dict[str, str]:

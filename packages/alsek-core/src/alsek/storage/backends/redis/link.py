@@ -7,18 +7,15 @@ the others by lease.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections import deque
-from contextlib import contextmanager
 from random import random
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import hiredis
 from redis import exceptions as redis_errors
 
-from alsek.exceptions import AlsekError, BackendUnavailableError
+from alsek.exceptions import AlsekError, BackendDataError, BackendUnavailableError
 from alsek.storage.backends.redis.errors import is_missing_script, translate
 
 if TYPE_CHECKING:
@@ -27,14 +24,12 @@ if TYPE_CHECKING:
     from alsek.storage.backends.redis.scripts import Script
 
 Argument = str | bytes | int | float
+Command = tuple[Argument, ...]
 
 #: First and longest pause between two attempts to reach Redis, seconds; the pause is drawn from [0, bound)
 #: (full jitter, AWS Architecture Blog, 2015).
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-
-#: Links that one process keeps open for its callers; more callers at a time wait for one.
-_MOST_LINKS: Final = 32
 
 
 class Call(NamedTuple):
@@ -52,13 +47,35 @@ class Call(NamedTuple):
     def packed(self, *, again: bool = False) -> bytes:
         """Give the bytes that go over the wire."""
         args = self.repeated().args if again else self.args
-        return _pack(("EVALSHA", self.script.digest, len(self.keys), *self.keys, *args))
+        return pack(("EVALSHA", self.script.digest, len(self.keys), *self.keys, *args))
 
     def repeated(self) -> Call:
         """Give the call as it is sent when an earlier one may have run."""
         if self.again < 0:
             return self
         return self._replace(args=[*self.args[: self.again], "1", *self.args[self.again + 1 :]])
+
+
+class Route(Protocol):
+    """A way to where keys live: a `Link`, or a `ClusterLink` over many of them; for one thread at a time."""
+
+    def execute(self, calls: Sequence[Call], *, patience: float = 0.0) -> list[Any]:
+        """Run calls, and give their replies in order; see `Link.execute`."""
+
+    def stream(self, calls: Iterable[Call], *, patience: float = 0.0) -> Iterator[Any]:
+        """Run calls in order, and give their replies; see `Link.stream`."""
+
+    def command(self, *args: Argument) -> Any:
+        """Run one plain command without any repeat."""
+
+    def ask(self, commands: Sequence[Command], *, key: str | None = None) -> list[Any]:
+        """Run plain commands in as few writes as possible; see `Link.ask`."""
+
+    def nodes(self) -> list[Route]:
+        """Give a way to each primary: what a scan has to visit."""
+
+    def close(self) -> None:
+        """Drop the connections; the next call makes new ones."""
 
 
 class Link:
@@ -131,18 +148,41 @@ class Link:
 
     def command(self, *args: Argument) -> Any:
         """Run one plain command without any repeat."""
-        packed = _pack(args)
         connection = self._ready()
         sent = False
         try:
-            connection.send_packed_command([packed], check_health=False)
+            connection.send_packed_command([pack(args)], check_health=False)
             sent = True
             return connection.read_response(disable_decoding=True)
-        except redis_errors.ResponseError as error:
-            raise translate(error, sent=sent) from error
         except (redis_errors.RedisError, OSError) as error:
-            self.close()
-            raise translate(error, sent=sent) from error
+            raise self._failure(error, sent=sent) from error
+
+    def ask(self, commands: Sequence[Command], *, key: str | None = None) -> list[Any]:  # noqa: ARG002  (all is here)
+        """Run plain commands in one write, without any repeat.
+
+        Args:
+            commands: On a cluster, each of keys in one slot.
+            key: Where all of them go, as if they had this key: for a transaction.
+
+        Returns:
+            The replies in order; a `BackendDataError` stands in the place of what a command met and could not use.
+
+        Raises:
+            AlsekError: Any other row of the table in `errors`.
+        """
+        self.post(b"".join([pack(command) for command in commands]))
+        replies = [self.collect() for _ in commands]
+        for i, reply in enumerate(replies):
+            if isinstance(reply, redis_errors.RedisError):
+                replies[i] = failure = self._failure(reply, sent=True)
+                failure.__cause__ = reply
+                if not isinstance(failure, BackendDataError):
+                    raise failure
+        return replies
+
+    def nodes(self) -> list[Route]:
+        """Give a way to each primary: this is the only one."""
+        return [self]
 
     def send(self, *args: Argument, then: Call | None = None) -> None:
         """Send one plain command whose reply is read later, by `receive`.
@@ -151,13 +191,15 @@ class Link:
             args: The command.
             then: A verb that Redis runs as soon as the command has ended; its reply is read by `receive_call`.
         """
+        self.post(pack(args) if then is None else pack(args) + then.packed())
+
+    def post(self, packed: bytes) -> None:
+        """Send commands whose replies are read later, by `receive` or `collect`."""
         connection = self._ready()
-        packed = _pack(args) if then is None else _pack(args) + then.packed()
         try:
             connection.send_packed_command([packed], check_health=False)
         except (redis_errors.RedisError, OSError) as error:
-            self.close()
-            raise translate(error, sent=True) from error
+            raise self._failure(error, sent=True) from error
 
     def receive(self, timeout: float | None = None) -> Any:
         """Read the reply of what `send` sent.
@@ -170,11 +212,17 @@ class Link:
             if timeout is None:
                 return connection.read_response(disable_decoding=True)
             return connection.read_response(disable_decoding=True, timeout=timeout)
-        except redis_errors.ResponseError as error:
-            raise translate(error, sent=True) from error
         except (redis_errors.RedisError, OSError) as error:
-            self.close()
-            raise translate(error, sent=True) from error
+            raise self._failure(error, sent=True) from error
+
+    def collect(self) -> Any:
+        """Read one of several replies; an error reply is a value, as the next one is of interest all the same."""
+        try:
+            return self._ready().read_response(disable_decoding=True)
+        except redis_errors.ResponseError as error:
+            return error
+        except (redis_errors.RedisError, OSError) as error:
+            raise self._failure(error, sent=True) from error
 
     def receive_call(self, timeout: float) -> Any:
         """Read the reply of the verb that `send` sent after its command.
@@ -242,6 +290,13 @@ class Link:
             self._connection = connection
         return connection
 
+    def _failure(self, error: redis_errors.RedisError | OSError, *, sent: bool) -> AlsekError:
+        # After an error reply the connection is fine, unless whoever answers is not the one to ask.
+        failure = translate(error, sent=sent)
+        if isinstance(failure, BackendUnavailableError) or not isinstance(error, redis_errors.ResponseError):
+            self.close()
+        return failure
+
     def _attempt(self, calls: Sequence[Call], pending: list[int], replies: list[Any], again: bool) -> None:
         # Leaves in `pending` what has no reply yet, so that only that is repeated.
         while pending:
@@ -276,60 +331,7 @@ class Link:
                 self.command("SCRIPT", "LOAD", source)
 
 
-class LinkPool:
-    """Links that the callers of one process share, one caller at a time each.
-
-    Safe for threads; a forked child gets links of its own.
-    """
-
-    def __init__(self, connect: Callable[[], Any], most: int = _MOST_LINKS) -> None:
-        self._connect = connect
-        self._most = most
-        self._reset()
-
-    def execute(self, calls: Sequence[Call], *, patience: float = 0.0) -> list[Any]:
-        """Run calls on a free link; see `Link.execute`."""
-        with self._link() as link:
-            return link.execute(calls, patience=patience)
-
-    def stream(self, calls: Iterable[Call], *, patience: float = 0.0) -> Iterator[Any]:
-        """Run calls one ahead of their replies on a free link; see `Link.stream`."""
-        with self._link() as link:
-            yield from link.stream(calls, patience=patience)
-
-    def command(self, *args: Argument) -> Any:
-        """Run a reading command on a free link; a connection that broke while it was idle is made anew."""
-        with self._link() as link:
-            try:
-                return link.command(*args)
-            except BackendUnavailableError:
-                return link.command(*args)
-
-    def close(self) -> None:
-        """Drop all connections that nobody uses at the moment."""
-        while self._idle:
-            self._idle.pop().close()
-
-    @contextmanager
-    def _link(self) -> Iterator[Link]:
-        if self._pid != os.getpid():
-            self._reset()
-        with self._places:
-            try:
-                link = self._idle.pop()
-            except IndexError:
-                link = Link(self._connect)
-            try:
-                yield link
-            finally:
-                self._idle.append(link)
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._idle: list[Link] = []
-        self._places = threading.BoundedSemaphore(self._most)
-
-
-def _pack(command: tuple[Argument, ...]) -> bytes:
+def pack(command: tuple[Argument, ...]) -> bytes:
+    """Give the bytes of a plain command."""
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows one-tuples only
     return packed

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from alsek.exceptions import BackendDataError, BackendUnavailableError, ValidationError
-from alsek.storage.backends.redis.link import Link
 from alsek.storage.keys import EPOCH_MS
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Look:
         self._backend = backend
         self._keys = backend.keys
         self._weight = weight
-        self._link = Link(backend.new_connection)
+        self._link = backend.new_link()
         self._lock = threading.Lock()
 
     def now_ms(self) -> int:
@@ -179,15 +178,7 @@ class Look:
                 return self._ask_once(commands)
 
     def _ask_once(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
-        for command in commands:
-            self._link.send(*command)
-        answers: list[Any] = []
-        for _ in commands:
-            try:
-                answers.append(self._link.receive())
-            except BackendDataError:
-                answers.append(None)
-        return answers
+        return [None if isinstance(one, BackendDataError) else one for one in self._link.ask(commands)]
 
 
 def pack_place(place: Place) -> str:

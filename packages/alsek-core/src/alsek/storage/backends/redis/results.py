@@ -18,7 +18,8 @@ from alsek.storage.backends.redis.values import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alsek.storage.backends.redis.link import Call, LinkPool
+    from alsek.storage.backends.redis.link import Call
+    from alsek.storage.backends.redis.link_pool import LinkPool
     from alsek.storage.backends.redis.verbs import StoredResult
     from alsek.storage.keys import Keys
 

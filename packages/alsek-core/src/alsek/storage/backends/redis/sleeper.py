@@ -16,6 +16,8 @@ from alsek.storage.backends.redis.link import Call, Link
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from alsek.storage.backends.redis.link import Route
+
 #: How much later than asked for Redis may end a blocked look, seconds.
 _TARDINESS_S: Final = 2.0
 
@@ -66,7 +68,7 @@ class Sleeper:
         self._link.receive(_REPLY_S)
         return None if self.call is None else self._link.receive_call(_REPLY_S)
 
-    def rouse(self, link: Link) -> bool:
+    def rouse(self, link: Route) -> bool:
         """End a look at once, by way of another link.
 
         Returns:

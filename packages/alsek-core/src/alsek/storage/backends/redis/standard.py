@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import redis
 from redis.client import NEVER_DECODE
+from redis.exceptions import RedisClusterException
 
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.storage.backends.abstract import Backend
 from alsek.storage.backends.lazy import LazyClient
-from alsek.storage.backends.redis.address import client_of, dedicated_settings, describe, place, rebuild
+from alsek.storage.backends.redis.client import client_of, describe, place, rebuild
+from alsek.storage.backends.redis.cluster_client import ClusterClient, cluster_of
+from alsek.storage.backends.redis.dedicated import dedicated_settings
 from alsek.storage.backends.redis.engine import EngineAccess
 from alsek.storage.backends.redis.errors import translate
-from alsek.storage.backends.redis.link import LinkPool
+from alsek.storage.backends.redis.link_pool import LinkPool
+from alsek.storage.backends.redis.slots import Slots
 from alsek.storage.backends.redis.subscriber import Subscriber
 from alsek.storage.backends.redis.travel import pack, unpack
+from alsek.storage.backends.redis.values import announce
 from alsek.storage.keys import Keys
 from alsek.types import Empty
 
@@ -40,8 +45,8 @@ class RedisBackend(EngineAccess, Backend):
     """Keeps everything in Redis or Valkey. Nothing is connected before the first command.
 
     Args:
-        conn: `None` (`ALSEK_REDIS_URL`, else redis://localhost:6379/0), an address, a `redis.Redis`, or a
-            `LazyClient` of one.
+        conn: `None` (`ALSEK_REDIS_URL`, else redis://localhost:6379/0), an address (of a server, of Sentinels, of a
+            cluster), a `redis.Redis` or `RedisCluster`, or a `LazyClient` of one.
         namespace: First part of every key.
         serializer: Turns values into text and back; JSON by default.
         partitions: Hash tags that messages spread over (1 to 1,024): more than one only helps on Redis Cluster. All
@@ -65,30 +70,53 @@ class RedisBackend(EngineAccess, Backend):
         self.keys = Keys(namespace, partitions)
         self._given: Any = conn if isinstance(conn, LazyClient) else client_of(conn, redis.Redis)
         self._resolving = threading.Lock()
+        self._slots: Any = Empty
         # Made here, before threads can race for them; neither connects.
-        self._links = LinkPool(self.new_connection)
+        self._links = LinkPool(self.new_link)
         self._subscriber = Subscriber(self.new_connection)
 
     @property
     def conn(self) -> redis.Redis:
-        """The client; a lazy one is made now."""
-        if isinstance(self._given, LazyClient):
-            with self._resolving:
-                if isinstance(self._given, LazyClient):
-                    self._given = client_of(self._given, redis.Redis)
-        client: redis.Redis = self._given
+        """The client; a lazy one is made now, and that of a cluster connects."""
+        given = self.source
+        client: redis.Redis = given.get() if isinstance(given, ClusterClient) else given
         return client
 
-    def new_connection(self, socket_timeout: float | None = 5.0) -> Connection:
+    @property
+    def source(self) -> Any:
+        """The client, or the promise of one of a cluster; nothing is connected."""
+        given = self._given
+        if isinstance(given, LazyClient) and not isinstance(given, ClusterClient):
+            with self._resolving:
+                if self._given is given:
+                    self._given = client_of(given, redis.Redis)
+        return self._given
+
+    @property
+    def slots(self) -> Slots | None:
+        """Which node serves what; `None` unless Redis is a cluster."""
+        if self._slots is Empty:
+            site = cluster_of(self.source)
+            self._slots = None if site is None else Slots(site.connection, site.nodes, site.remap)
+        slots: Slots | None = self._slots
+        return slots
+
+    def new_connection(self, socket_timeout: float | None = 5.0, *, key: str | None = None) -> Connection:
         """Make an unconnected connection to the same Redis: RESP 2, bytes, without redis-py's own repeats.
 
         Call its `connect()` before anything else: with Sentinel, that is where the primary is looked up.
 
         Args:
             socket_timeout: Seconds; `None`: waits for ever.
+            key: On a cluster: connect to where this is; `None`: to any node.
+
+        Raises:
+            BackendUnavailableError: No node of the cluster answered.
         """
+        if self.slots is not None:
+            return self.slots.connection(key, socket_timeout)
         pool = self.conn.connection_pool
-        connection: Connection = pool.connection_class(**dedicated_settings(pool, socket_timeout))
+        connection: Connection = pool.connection_class(**dedicated_settings(pool.connection_kwargs, socket_timeout))
         return connection
 
     def same_store(self, other: object) -> bool:
@@ -99,15 +127,16 @@ class RedisBackend(EngineAccess, Backend):
             isinstance(other, RedisBackend)
             and (self.namespace, self.partitions) == (other.namespace, other.partitions)
             and (self.serializer is other.serializer or _alike(self.serializer, other.serializer))
-            and (self.conn is other.conn or place(self.conn) == place(other.conn))
+            and (self.source is other.source or place(self.source) == place(other.source))
         )
 
     def close(self) -> None:
         """Drop the idle connections; whatever is used again connects again."""
         self.subscriber.close()
         self.links.close()
-        if not isinstance(self._given, LazyClient):
-            self._given.close()
+        given = self._given.made if isinstance(self._given, ClusterClient) else self._given
+        if given is not None and not isinstance(given, LazyClient):
+            given.close()
 
     # Values.
 
@@ -140,6 +169,9 @@ class RedisBackend(EngineAccess, Backend):
 
     def announce(self, name: str, text: str | bytes, channel: str | None = None, ttl: int | None = None) -> None:
         """Store a text as it is and publish it, in one step; `ttl=None` takes a present expiry away."""
+        if self.slots is not None:
+            self.links.execute([announce(self.full_name(name), text, ttl, channel)])
+            return
         with translated(), self.conn.pipeline(transaction=True) as pipeline:
             pipeline.set(self.full_name(name), text, px=ttl)
             if channel is not None:
@@ -228,7 +260,7 @@ class RedisBackend(EngineAccess, Backend):
     def settings(self) -> dict[str, Any]:
         """What `from_settings` needs: plain data and classes, no sockets. It holds the password."""
         return {
-            **describe(self.conn),
+            **describe(self.source),
             "namespace": self.namespace,
             "partitions": self.partitions,
             "serializer": self.serializer if vars(self.serializer) else type(self.serializer),
@@ -302,7 +334,7 @@ def translated() -> Iterator[None]:
     """Turn the errors of redis-py into ours."""
     try:
         yield
-    except (redis.RedisError, OSError) as error:
+    except (redis.RedisError, RedisClusterException, OSError) as error:
         raise translate(error, sent=True) from error
 
 

@@ -122,6 +122,18 @@ def spend_of_day(budget: str, a_day: int, units: int) -> Call:
     return Call(_script("spend_of_day"), (budget,), (a_day, units))
 
 
+def announce(key: str, text: str | bytes, ttl: int | None, channel: str | None) -> Call:
+    """Store a text and publish it: for a cluster, whose transactions have no place for a channel. Reply: 1.
+
+    Args:
+        key: Of the text.
+        text: What is stored and published.
+        ttl: ms; `None`: for ever.
+        channel: `None`: nowhere.
+    """
+    return Call(_script("announce"), (key,), (text, "" if ttl is None else ttl, channel or ""))
+
+
 @cache
 def _script(name: str) -> Script:
     source: Any = files(__package__).joinpath("lua_values").joinpath(f"{name}.lua").read_bytes()

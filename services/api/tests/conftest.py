@@ -14,12 +14,13 @@ sys.path.append(str(Path(__file__).parent))
 from typing import TYPE_CHECKING
 
 from api_stage import Stage
+from dashboard_site import Site
+
+from harness.processes import Processes
+from harness.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from harness.processes import Processes
-    from harness.server import Server
 
 
 @pytest.fixture
@@ -28,3 +29,18 @@ def stage(processes: Processes, server: Server) -> Iterator[Stage]:
     stage = Stage(processes, server)
     yield stage
     stage.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The dashboard of one service, for all tests that only look and keep to a queue of their own."""
+    processes = Processes(tmp_path_factory.mktemp("processes"))
+    with Server() as server:
+        stage = Stage(processes, server)
+        site = Site(stage)
+        try:
+            yield site
+        finally:
+            site.close()
+            processes.close()
+            stage.close()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
+from alsek_api.dashboard.page import Pages
+from alsek_api.dashboard.routes import dead_letters, live, log_in, messages, overview, queues
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-router = APIRouter(include_in_schema=False)
-
 
 def install(app: FastAPI) -> None:
     """Add the pages to an application; its service is at `app.state.service`."""
-    app.include_router(router)
+    app.state.pages = Pages()
+    app.state.unfinished = set()  # what goes on behind pages; the event loop alone would not hold it
+    for page in (overview, queues, messages, dead_letters, log_in, live):
+        app.include_router(page.router)

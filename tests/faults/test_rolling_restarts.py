@@ -58,8 +58,8 @@ def test_work_that_gets_no_time_is_given_back_as_if_never_taken(arena: Arena) ->
     stopped = 0
     for turn in range(restarts):
         messages = [_long(arena) for _ in range(2 * SLOTS)]
-        arena.submit(*messages)
         began = arena.tail.count("START")
+        arena.submit(*messages)
         eventually(
             lambda at=began: arena.tail.count("START") >= at + SLOTS // 2,
             20,
@@ -78,6 +78,7 @@ def test_work_that_gets_no_time_is_given_back_as_if_never_taken(arena: Arena) ->
     spent = [event for event in arena.events(kind="START") if event.fields["deliveries"] > 1 or event.fields["retries"]]
     assert not spent, f"{spent[:5]}\n{arena.logs()}"
     for pool in pools:
+        pool.wait_for_line("Worker pool online.", 30)  # the last one may not own its signals yet
         _stop(pool, signal.SIGTERM)
 
 

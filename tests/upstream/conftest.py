@@ -68,10 +68,3 @@ def backend(redis_url: str, namespace: str) -> Iterator[RedisBackend]:
 def broker(backend: RedisBackend) -> Broker:
     """A broker of this test alone."""
     return Broker(backend)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what waits on real clocks of a shared pool to `make chaos`: it needs a machine of its own."""
-    for item in items:
-        if item.path.parent.name == "upstream" and item.path.stem == "test_execution":
-            item.add_marker(pytest.mark.slow)

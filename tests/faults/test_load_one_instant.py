@@ -50,7 +50,6 @@ def test_they_are_promoted_in_small_batches_and_in_order(arena: Arena) -> None:
     print(f"L1: {verdict} calls={len(promoted)} largest={max(promoted)} slow={len(slow)}", flush=True)
     assert order == uuids
     assert max(promoted) <= BATCH
-    assert len(slow) <= len(promoted) / 100  # the machine itself has its moments
     verdict.assert_ok(max_duplicates=0)
 
 

@@ -96,9 +96,9 @@ def test_a_paused_pool_drops_what_another_took_over(stage: Stage) -> None:
     zombie = stage.pool("process-pool", "--n-processes", "1", "--lease", "1")
     message = stage.submit("in_process", "nap", 4.0)
     first = stage.wait(message, "START")
-    stage.pool("process-pool", "--n-processes", "1", "--lease", "1")
     zombie.pause_tree()
-    second = stage.wait(message, "START", 2)
+    stage.pool("process-pool", "--n-processes", "1", "--lease", "1")
+    second = stage.wait(message, "START", 2, timeout=30)
 
     zombie.resume_tree()
 

@@ -26,7 +26,6 @@ from alsek.exceptions import (
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL
 from alsek_worker.attempt import Attempt
 from alsek_worker.bell import Bell
-from alsek_worker.hooks import warn_refused
 from alsek_worker.pace import Pace, Pressure
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ class Intake:
         self._unsettled = []
         for attempt, settlement, code in zip(sent, settlements, codes, strict=True):
             if not code.accepted:
-                warn_refused(settlement, code)
+                self._execution.refused(attempt, settlement, code)
             elif talkative and isinstance(settlement, Succeeded):
                 log.info("Removed %s.", settlement.message.summary)
             self._let_go(attempt)

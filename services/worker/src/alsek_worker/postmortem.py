@@ -114,8 +114,14 @@ class Postmortem:
             message = settlement.message
             if code == Code.DEAD:
                 log.error("message.poisonous", uuid=message.uuid, queue=message.queue, fate=crash)
+                self._tell_of_death(message.uuid, crash)
             elif code.accepted:
                 log.info("message.released", uuid=message.uuid, queue=message.queue, fate=crash or "was stopped")
+
+    def _tell_of_death(self, uuid: str, crash: str) -> None:
+        message = self._broker.find(uuid)
+        if message is not None:
+            self._execution.buried(message, CrashLoopError(f"its worker process {crash} while it ran"))
 
     def _time_out(self, entry: Entry) -> None:
         message = self._broker.find(entry.uuid)

@@ -21,9 +21,13 @@ class Recipe(NamedTuple):
     call: Callable[[Message], Any] | None
     pre_op: Callable[[Message], Any] | None
     post_op: Callable[[Message, Any], Any] | None
+    #: It has something to do after it is settled, and must know how that went: it is settled by itself.
     alone: bool
+    #: A success leaves nothing but its result, in the same step.
+    quiet: bool
     native_result: bool
     kept_status_ms: int | None
+    #: Not the engine's: it is told statuses one by one.
     own_tracker: StatusTracker | None
     teller: Teller
 
@@ -34,15 +38,18 @@ class Recipe(NamedTuple):
         plain = kind.execute is Task.execute and kind.op is Task.op and not task.takes_message
         native_status = task.tracks_natively
         store, tracker = task.result_store, task.status_tracker
+        native_result = store is not None and store.is_engine_native(task.broker.backend)
+        own_tracker = None if native_status else tracker
+        alone = kind.on_success is not Task.on_success or own_tracker is not None
         return cls(
             task=task,
             call=None if plain else task.execute,
             pre_op=None if kind.pre_op is Task.pre_op else task.pre_op,
             post_op=None if kind.post_op is Task.post_op else task.post_op,
-            # These have something to do after the message is settled, and must know how that went.
-            alone=kind.on_success is not Task.on_success or (tracker is not None and not native_status),
-            native_result=store is not None and store.is_engine_native(task.broker.backend),
+            alone=alone,
+            quiet=not alone and (store is None or native_result),
+            native_result=native_result,
             kept_status_ms=(tracker.ttl or 0) if tracker is not None and native_status else None,
-            own_tracker=None if native_status else tracker,
+            own_tracker=own_tracker,
             teller=teller,
         )

@@ -154,7 +154,7 @@ class AsyncLoop:
         try:
             await self._execution.run_async(attempt)
         except BaseException as error:  # noqa: BLE001  (a fault of ours: user code is caught inside)
-            self._execution.break_off(attempt, error)
+            await self._execution.break_off_async(attempt, error)
             self._intake.retire("it could not settle its work")
         self._running.pop(attempt, None)
         self._interrupted.pop(attempt, None)
@@ -172,9 +172,13 @@ class AsyncLoop:
         # Cancelled before its first step, a coroutine does not run at all: nobody else would hand in its attempt.
         if self._running.pop(attempt, None) is not None:
             self._interrupted.pop(attempt, None)
-            self._execution.break_off(attempt, asyncio.CancelledError())
-            self._intake.finish(attempt)
-            self._start()
+            self._running[attempt] = self._loop.create_task(self._end_unstarted(attempt))
+
+    async def _end_unstarted(self, attempt: Attempt) -> None:
+        await self._execution.break_off_async(attempt, asyncio.CancelledError())
+        self._running.pop(attempt, None)
+        self._intake.finish(attempt)
+        self._start()
 
 
 def _loop_factory(wanted: bool | None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from alsek_worker.attempt import Attempt
 from alsek_worker.ending import Ending, log, may_settle, warn_refused
 from alsek_worker.progress import Teller
 from alsek_worker.recipe import Recipe
-from alsek_worker.steps import Steps, finish, walk, walk_async
+from alsek_worker.steps import Steps, finish, finish_async, walk, walk_async
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,18 +93,15 @@ class Execution:
             _received(message)
             if recipe.own_tracker is not None:
                 await asyncio.to_thread(recipe.task.update_status, message, TaskStatus.RUNNING)
-            if recipe.pre_op is not None and inspect.isawaitable(made := recipe.pre_op(message)):
-                await made
+            if recipe.pre_op is not None:
+                await finish_async(recipe.pre_op(message))
             if recipe.call is None:
                 result = await recipe.task.function(*message.args, **message.kwargs)
             else:
-                result = recipe.call(message)
-                if inspect.isawaitable(result):
-                    result = await result
+                result = await finish_async(recipe.call(message))
             if recipe.post_op is not None and attempt.interruption is not RevokedError:
                 message.exception_details = None
-                if inspect.isawaitable(made := recipe.post_op(message, result)):
-                    await made
+                await finish_async(recipe.post_op(message, result))
             if attempt.reported:
                 await self._teller.flush_async(attempt)
             if not self._ending.at_once(attempt, recipe, result):

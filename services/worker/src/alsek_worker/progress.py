@@ -16,7 +16,8 @@ from alsek.core.bulk import report_many
 from alsek.core.status.types import TaskStatus
 from alsek.exceptions import AlsekError
 from alsek.logging import get_logger
-from alsek_worker.hooks import call_hook
+from alsek_worker.ending import hook
+from alsek_worker.steps import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,5 +132,5 @@ class Teller:
             for (attempt, progress), code in zip(said, codes, strict=True):
                 recipe = attempt.recipe
                 if code.accepted and recipe is not None and recipe.own_tracker is not None:
-                    call_hook(recipe.own_tracker.set, attempt.message, TaskStatus.RUNNING, progress.as_dict())
+                    walk(hook(recipe.own_tracker.set, attempt.message, TaskStatus.RUNNING, progress.as_dict()))
         self._telling = []

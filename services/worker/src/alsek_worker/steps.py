@@ -12,7 +12,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 R = TypeVar("R")
 
@@ -54,9 +54,7 @@ async def walk_async(steps: Steps[R]) -> R:
         step = next(steps)
         while True:
             try:
-                answer = await _apart(step.work) if step.blocks else step.work()
-                if inspect.isawaitable(answer):
-                    answer = await answer
+                answer = await (_apart(step.work) if step.blocks else finish_async(step.work()))
             except BaseException as error:  # noqa: BLE001  (as above; a hook may be cancelled)
                 step = steps.throw(error)
             else:
@@ -68,11 +66,12 @@ async def walk_async(steps: Steps[R]) -> R:
 
 def finish(answer: Any) -> Any:
     """Give an answer; one that is still a coroutine runs now, on a loop of its own."""
-    return asyncio.run(_awaited(answer)) if inspect.isawaitable(answer) else answer
+    return asyncio.run(finish_async(answer)) if inspect.isawaitable(answer) else answer
 
 
-async def _awaited(waiting: Awaitable[Any]) -> Any:
-    return await waiting
+async def finish_async(answer: Any) -> Any:
+    """Give an answer; one that is still a coroutine runs now, on this loop."""
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 async def _apart(work: Callable[[], Any]) -> Any:

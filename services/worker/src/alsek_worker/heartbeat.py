@@ -53,6 +53,7 @@ class Heartbeat:
         interval_ms: Time between two beats.
         children: Gives the children alive.
         lost: Called with what is lost, in this thread; must return soon.
+        announce: Called in this thread after each beat that Redis took.
     """
 
     def __init__(
@@ -62,22 +63,30 @@ class Heartbeat:
         interval_ms: int,
         children: Callable[[], Sequence[Child]],
         lost: Callable[[list[Loss]], None],
+        announce: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._queues = list(queues)
         self._interval_s = interval_ms / 1000
         self._children = children
         self._lost = lost
-        self._ended = threading.Event()
+        self._announce = announce
+        self._bell = threading.Event()
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin to beat; the first beat comes at once."""
         self._thread.start()
 
+    def soon(self) -> None:
+        """Beat now: there is something to announce."""
+        self._bell.set()
+
     def stop(self) -> None:
         """End after the beat under way."""
-        self._ended.set()
+        self._ended = True
+        self._bell.set()
         self._thread.join(timeout=1.0)
 
     def beat(self) -> int:
@@ -107,7 +116,11 @@ class Heartbeat:
         pause = FIRST_PAUSE_S
         away = False
         due = time.monotonic()
-        while not self._ended.wait(max(0.0, due - time.monotonic())):
+        while True:
+            if self._bell.wait(max(0.0, due - time.monotonic())):
+                self._bell.clear()
+            if self._ended:
+                return
             try:
                 self.beat()
             except AlsekError as error:
@@ -122,3 +135,4 @@ class Heartbeat:
                 away, pause = False, FIRST_PAUSE_S
                 # Also with nothing to keep: what is claimed between two beats must not lapse within a short outage.
                 due = time.monotonic() + self._interval_s
+                self._announce()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from alsek.exceptions import AlsekError
 from alsek.logging import get_logger
 from alsek.storage.backends.redis.scripts import Code
+from alsek_worker.announcement import Announcement
 from alsek_worker.child import Post
 from alsek_worker.children import Child, StartMethod
 from alsek_worker.heartbeat import Heartbeat, Loss
@@ -90,7 +91,10 @@ class Supervisor:
         queues = list(dict.fromkeys(queue for crew in crews for queue in crew.subset))
         self._postmortem = Postmortem(workload.broker, workload.tasks, settings.lease_ms)
         self._watch = Watch(self._postmortem, settings)
-        self._heartbeat = Heartbeat(workload.broker, queues, settings.beat_ms, self.children, self._lost)
+        self._announcement = Announcement(workload, crews, settings, self.children, self._state)
+        self._heartbeat = Heartbeat(
+            workload.broker, queues, settings.beat_ms, self.children, self._lost, self._announcement.beat
+        )
         self._revocations = Revocations(workload.broker, settings.worker_id, self._revoked)
 
     def run(self) -> None:
@@ -200,7 +204,11 @@ class Supervisor:
     def _greet(self) -> None:
         if not self._is_online and self._phase is Phase.RUNNING and all(staff.complete for staff in self._staffs):
             self._is_online = True
+            self._heartbeat.soon()
             self._online()
+
+    def _state(self) -> str:
+        return "draining" if self._phase is not Phase.RUNNING else "running" if self._is_online else "starting"
 
     # What other threads tell.
 
@@ -232,6 +240,7 @@ class Supervisor:
         hopeless = any(staff.hopeless for staff in self._staffs)
         if self._phase is Phase.RUNNING and (self._stop.received or hopeless):
             self._phase, self._phase_ends_ms = Phase.DRAINING, now + self._settings.drain_timeout_ms
+            self._heartbeat.soon()
             self._draining()
             for child in self.children():
                 child.leaving = True
@@ -256,4 +265,5 @@ class Supervisor:
         self._postmortem.wait(LAST_WRITES_S)
         self._revocations.stop()
         self._heartbeat.stop()
+        self._announcement.leave()
         log.debug("supervisor.ended", pid=os.getpid())

@@ -25,7 +25,16 @@ may touch them together on Redis Cluster. The partition of a message follows fro
 | `idem:<digest>` | string | what a request with an Idempotency-Key was answered |
 | `api:<name>` | any | the HTTP service's own, in partition 0: keys, secret, budgets |
 
-A lock is no part of a partition: `<namespace>:lock:<name>` holds its owner; `<namespace>:lock-notes:{<that>}` and
+Who works here is no part of a partition, and lies in one slot of a cluster: `{<namespace>:registry}:` and then
+
+| suffix | type | holds |
+|---|---|---|
+| `workers` | zset | ids of workers; score = when one counts as gone, ms |
+| `beats` | hash | what each said last |
+| `about`, `about-until` | hash, zset | who each is or was; when that is forgotten, ms |
+| `tasks`, `tasks-until` | hash, zset | descriptions of tasks by name; when one is forgotten, ms |
+
+A lock is no part of one, either: `<namespace>:lock:<name>` holds its owner; `<namespace>:lock-notes:{<that>}` and
 `<namespace>:lock-signal:{<that>}` stand beside it, in the same slot of a cluster.
 """
 
@@ -140,6 +149,11 @@ class Keys:
     def api(self, name: str) -> str:
         """Give a key of the HTTP service's own."""
         return f"{self._tags[0]}api:{name}"
+
+    def of_registry(self) -> list[str]:
+        """Give the six keys of the registry in the order that its script expects."""
+        names = ("workers", "beats", "about", "about-until", "tasks", "tasks-until")
+        return [f"{{{self.namespace}:registry}}:{name}" for name in names]
 
     def of_lock(self, name: str) -> tuple[str, str, str]:
         """Give the keys of a lock: itself, its notes, and the signal its waiters block on (one slot of a cluster)."""

@@ -20,13 +20,23 @@ REASONS = {
 
 
 class Standing(NamedTuple):
-    """What is around a message: the time, its rank, when a worker last spoke, a lease (ms), and its queue's pause."""
+    """What is around a message.
+
+    Attributes:
+        now_ms: Redis' time.
+        rank: How many are ahead of it.
+        worker_spoke_ms: When a worker last spoke; 0: none ever did.
+        lease_ms: Length of a lease.
+        pause: Of its queue.
+        nobody: Why no worker will take it, as in "but …"; empty where one may.
+    """
 
     now_ms: int
     rank: int | None
     worker_spoke_ms: int
     lease_ms: int
     pause: Pause | None = None
+    nobody: str = ""
 
 
 def explain(info: MessageInfo, around: Standing) -> str:
@@ -79,7 +89,9 @@ def _silence(around: Standing) -> str:
         return ", but no worker has ever looked at this namespace"
     silent = around.now_ms - around.worker_spoke_ms
     # Whoever works here speaks at least every two thirds of a lease.
-    return f", but no worker has spoken for {_span(silent)}" if silent > around.lease_ms else ""
+    if silent > around.lease_ms:
+        return f", but no worker has spoken for {_span(silent)}"
+    return f", but {around.nobody}" if around.nobody else ""
 
 
 def _past(info: MessageInfo) -> str:

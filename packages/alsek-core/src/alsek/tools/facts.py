@@ -38,6 +38,7 @@ class QueueInfo:
         waiting_ms: How long the message at the head of the line has been ready; 0: none is.
         due_in_ms: When the next delayed message is due; `None`: none is delayed.
         paused: Since when it gives nothing, and why; `None`: it does.
+        workers: Workers that listen to it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class QueueInfo:
     waiting_ms: int
     due_in_ms: int | None
     paused: Pause | None = None
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +109,93 @@ class Page:
 
     messages: list[MessageInfo]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningInfo:
+    """A message that a worker runs.
+
+    Attributes:
+        uuid: Its id.
+        queue: Its queue.
+        task: Its task; empty where it has ended meanwhile.
+        since: When it started, ms since the epoch, on Redis' clock.
+    """
+
+    uuid: str
+    queue: str
+    task: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as it described itself with its last beat. Times are ms since the epoch, on Redis' clock.
+
+    Attributes:
+        id: Of this boot of it.
+        host: Where it runs.
+        pid: Of its supervisor.
+        state: `starting`, `running` or `draining`.
+        queues: What it listens to, in order of preference.
+        narrowed: Of a queue from which it takes only some tasks, their names.
+        tasks: The tasks it knows.
+        mechanisms: How it runs them.
+        slots: Messages that it can run at a time.
+        busy: Messages that it runs.
+        processes: Child processes at work.
+        running: What it runs, the longest running first; at most 50.
+        started: When it booted.
+        last_beat: When it last spoke.
+        version: Of Alsek.
+        python: Version of Python.
+    """
+
+    id: str
+    host: str
+    pid: int
+    state: str
+    queues: tuple[str, ...]
+    narrowed: dict[str, tuple[str, ...]]
+    tasks: tuple[str, ...]
+    mechanisms: tuple[str, ...]
+    slots: int
+    busy: int
+    processes: int
+    running: tuple[RunningInfo, ...]
+    started: int
+    last_beat: int
+    version: str
+    python: str
+
+    def listens_to(self, queue: str, task: str = "") -> bool:
+        """Tell whether it takes messages of a queue (and of a task)."""
+        wanted = self.narrowed.get(queue, ())
+        return queue in self.queues and (not task or not wanted or task in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """A task as a worker described it; known for seven days after the last worker that had it.
+
+    Attributes:
+        name: Of the task.
+        queue: Where its messages go.
+        mechanism: `thread`, `process` or `async`.
+        timeout: Longest run of one attempt, ms.
+        max_retries: Attempts after the first; `None`: no limit.
+        doc: Docstring of its function.
+        parameters: JSON Schema of what it takes, by name.
+        keeps_results: Whether its results are stored.
+        workers: Workers that know it now.
+    """
+
+    name: str
+    queue: str
+    mechanism: str
+    timeout: int
+    max_retries: int | None
+    doc: str
+    parameters: dict[str, Any]
+    keeps_results: bool
+    workers: int

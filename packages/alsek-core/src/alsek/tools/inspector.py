@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from alsek.core.rules import check_priority
 from alsek.exceptions import MessageStateError, QueueStateError, ValidationError
 from alsek.tools.explanation import REASONS
-from alsek.tools.facts import MessageInfo, Page, Pause, QueueInfo
+from alsek.tools.facts import MessageInfo, Page, Pause, QueueInfo, RunningInfo, TaskInfo, WorkerInfo
 from alsek.tools.looking import MOST_IN_A_PAGE, STATES, Looking
 from alsek.tools.operations import Operations
 
@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek.storage.backends.redis.scripts import Code
 
-__all__ = ["STATES", "Inspector", "MessageInfo", "Page", "Pause", "QueueInfo"]
+__all__ = [
+    "STATES",
+    "Inspector",
+    "MessageInfo",
+    "Page",
+    "Pause",
+    "QueueInfo",
+    "RunningInfo",
+    "TaskInfo",
+    "WorkerInfo",
+]
 
 
 class Inspector(Looking):

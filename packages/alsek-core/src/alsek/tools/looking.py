@@ -6,12 +6,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from alsek.core.rules import check_name
-from alsek.exceptions import MessageDoesNotExistsError, UnknownQueueError, ValidationError
+from alsek.exceptions import MessageDoesNotExistsError, UnknownQueueError, UnknownTaskError, ValidationError
 from alsek.storage.backends.redis.look import LETTERS, Look, Place, open_place, pack_place
 from alsek.tools.explanation import Standing, explain
-from alsek.tools.facts import MessageInfo, Page, QueueInfo
+from alsek.tools.facts import MessageInfo, Page, QueueInfo, TaskInfo, WorkerInfo
 from alsek.tools.operations import open_pause
 from alsek.tools.records import told, with_times
+from alsek.tools.roster import Roster
 
 if TYPE_CHECKING:
     from alsek.core.broker import Broker
@@ -34,10 +35,13 @@ class Looking:
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self._look = Look(broker.redis, broker.verbs.policy.weight)
+        self._roster = Roster(broker.redis, self._look)
 
     def queues(self) -> list[QueueInfo]:
-        """Give all queues that ever had a message, by name."""
-        return self._queues(sorted(self.broker.redis.queue_names()))
+        """Give all queues that ever had a message or have a worker, by name."""
+        listeners = self._roster.listeners() or []
+        heard = {queue for worker in listeners for queue in worker.queues}
+        return self._queues(sorted(self.broker.redis.queue_names() | heard), listeners)
 
     def queue(self, name: str) -> QueueInfo:
         """Give one queue; one that never had a message is empty.
@@ -46,7 +50,28 @@ class Looking:
             ValidationError: That cannot be the name of a queue.
         """
         check_name(name, "queue")
-        return self._queues([name])[0]
+        return self._queues([name], self._roster.listeners() or [])[0]
+
+    def workers(self) -> list[WorkerInfo]:
+        """Give the workers that live, by host and pid; one that was killed counts as gone after two leases."""
+        return self._roster.workers()
+
+    def tasks(self) -> list[TaskInfo]:
+        """Give all tasks that workers have described in the last seven days, by name."""
+        return self._roster.tasks()
+
+    def task(self, name: str) -> TaskInfo:
+        """Give one task.
+
+        Raises:
+            UnknownTaskError: No worker has described it.
+        """
+        tasks = {task.name: task for task in self.tasks()}
+        if name not in tasks:
+            close = get_close_matches(name, tasks, 1)
+            hint = f"did you mean {close[0]}?" if close else "no worker has described it"
+            raise UnknownTaskError(f"there is no task {name}: {hint}", task_name=name)
+        return tasks[name]
 
     def messages(
         self, queue: str, state: str = "ready", *, task: str | None = None, limit: int = 50, cursor: str | None = None
@@ -113,13 +138,31 @@ class Looking:
         info = self.message(uuid)
         rank, _, _, clock = self._look.standing(uuid, info.queue) if info.queue else (None, None, None, 0)
         pause = self._look.pause(info.queue) if info.state in ("ready", "delayed") and info.queue else None
-        return explain(info, Standing(self._look.now_ms(), rank, clock, self.broker.lease_ms, open_pause(pause)))
+        nobody = "" if info.state not in ("ready", "delayed") or not info.queue else self._nobody(info)
+        around = Standing(self._look.now_ms(), rank, clock, self.broker.lease_ms, open_pause(pause), nobody)
+        return explain(info, around)
+
+    def now_ms(self) -> int:
+        """Give Redis' own time, ms since the epoch: all times here are told by it."""
+        return self._look.now_ms()
 
     def close(self) -> None:
         """Drop the connection; the next look makes a new one."""
         self._look.close()
 
-    def _queues(self, names: list[str]) -> list[QueueInfo]:
+    def _nobody(self, info: MessageInfo) -> str:
+        """Why no worker will take a message; empty where one may."""
+        listeners = self._roster.listeners()
+        if listeners is None:  # consumers of their own making do not say that they are there
+            return ""
+        if not any(worker.listens_to(info.queue) for worker in listeners):
+            return "no worker listens to it"
+        able = [worker for worker in listeners if worker.listens_to(info.queue, info.task)]
+        if not any(not worker.tasks or info.task in worker.tasks for worker in able):
+            return f"no worker that listens to it knows the task {info.task}"
+        return ""
+
+    def _queues(self, names: list[str], listeners: list[WorkerInfo]) -> list[QueueInfo]:
         now = self._look.now_ms()
         return [
             QueueInfo(
@@ -128,6 +171,7 @@ class Looking:
                 waiting_ms=0 if facts.head_ms is None else max(0, now - facts.head_ms),
                 due_in_ms=None if facts.due_ms is None else max(0, facts.due_ms - now),
                 paused=open_pause(facts.pause),
+                workers=sum(facts.name in worker.queues for worker in listeners),
             )
             for facts in self._look.queues(names)
         ]
@@ -146,6 +190,8 @@ class Looking:
     def _known(self, queue: str) -> None:
         check_name(queue, "queue")
         names = self.broker.redis.queue_names()
+        if queue not in names:
+            names |= {heard for worker in self._roster.listeners() or [] for heard in worker.queues}
         if queue not in names:
             close = get_close_matches(queue, names, 1)
             hint = f"did you mean {close[0]}?" if close else "it never had a message, and no worker listens to it"

@@ -140,6 +140,11 @@ class Look:
         found = self._ask([("HGET", self._keys.meta(p), field) for p in range(self._keys.partitions)])
         return next((one for one in found if one is not None), None)
 
+    def tasks_of(self, uuids: Sequence[str]) -> dict[str, str]:
+        """Give the names of messages' tasks, as far as the messages are there."""
+        names = self._ask([("HGET", self._keys.record(uuid), "T") for uuid in uuids])
+        return {uuid: _text(name) for uuid, name in zip(uuids, names, strict=True) if name is not None}
+
     def home(self, uuid: str, queues: Iterable[str]) -> str:
         """Give the queue whose dead letters hold a message whose body cannot be read; empty when none does."""
         partition, queues = self._keys.partition(uuid), list(queues)

@@ -7,7 +7,7 @@ import pytest
 from faults.arena import KINDS, Arena
 from harness.seeds import chaos_size
 
-LEASE_S = 1
+LEASE_S = 2
 OPTIONS = ["--lease", str(LEASE_S), "--n-threads", "2", "--n-processes", "2", "--concurrency", "2"]
 #: The loop is blocked by a call that lets other threads run, too.
 WAYS = [(f"in_{kind}", "hold") for kind in KINDS] + [("in_loop", "sleep")]

@@ -23,6 +23,7 @@ _TIMED_SETS = ("r", "d", "l", "x", "kids")
 #: Texts with a time in them: what stands before it, the time, what stands behind.
 _TIMED_TEXTS = {
     "m": re.compile(r"([A-Z] \S* )(\d+)( .*)", re.DOTALL),
+    "u": re.compile(r"(\S+ )(\d+)()"),
     "results": re.compile(r"()(\d+)(:.*)", re.DOTALL),
     "meta": re.compile(r"()(\d+)( .*)", re.DOTALL),
 }
@@ -86,8 +87,10 @@ def moments(partition: Partition, now: int, weight: int, silence_ms: int) -> Ite
             yield _number(record.expires_at)
         elif isinstance(record, Receipt):
             yield record.vanishes_at
-    for kept in partition.kept.values():
+    for name, kept in partition.kept.items():
         yield float(kept.vanishes_at or math.inf)
+        if name.startswith("u:"):
+            yield _number(str(kept.value).rpartition(" ")[2])
     yield float(partition.meta.get("grace", math.inf))
     clock = float(partition.meta.get("clock", math.inf))
     yield clock + silence_ms
@@ -105,7 +108,10 @@ def shift(partition: Partition, ms: int, *, clock_too: bool = True) -> None:
             record.fields |= {name: str(int(text) - ms) for name, text in timed.items() if text.isdecimal()}
         elif isinstance(record, Receipt):
             record.vanishes_at -= ms
-    for kept in partition.kept.values():
+    for name, kept in partition.kept.items():
+        if name.startswith("u:"):
+            uuid, _, ends = str(kept.value).rpartition(" ")
+            kept.value = f"{uuid} {int(ends) - ms}"
         if isinstance(kept.value, dict):
             kept.value = {uuid: score - ms for uuid, score in kept.value.items()}
         kept.vanishes_at = None if kept.vanishes_at is None else kept.vanishes_at - ms

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.operator_verbs import OperatorVerbs
 from alsek.storage.backends.redis.scripts import Script
+from alsek.storage.backends.redis.unique_verbs import Unique, read_unique, submit_unique
 from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Report, Verbs
 from model.redis_dump import Dump, TimeMachine, redis_dump
 
@@ -82,6 +83,11 @@ class EngineUnderTest:
 
     def submit(self, queue: str, messages: Sequence[NewMessage], *, again: bool = False) -> list[int]:
         return self._run(self._verbs.submit(0, queue, messages, again=again))
+
+    def submit_unique(
+        self, queue: str, messages: Sequence[tuple[NewMessage, Unique]], *, again: bool = False
+    ) -> list[int | str]:
+        return read_unique(self._run(submit_unique(self._verbs, 0, queue, messages), again=again))
 
     def claim(
         self, interests: Sequence[Interest], token: str, consumer: str, want: int, *, again: bool = False

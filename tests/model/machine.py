@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, assume, event, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from alsek.storage.backends.redis.unique_verbs import Unique
 from alsek.storage.backends.redis.verbs import Ack, Hand, Held, Interest, NewMessage, Policy, Report, StoredResult
 from alsek.tools.fsck import audit
 from model.comparison import adopt, differences, moments, shift
@@ -27,6 +28,7 @@ MARGIN_MS = 1_500
 QUEUES = ("a", "b:c", "d")
 CONSUMERS = ("w1.0", "w2.0", "w2.1")
 TASKS = ("add", "mul")
+KEYS = ("k1", "k2")
 #: Virtual time of a model without a server.
 LONG_AGO = 1_700_000_000_000
 
@@ -46,6 +48,7 @@ messages = st.fixed_dictionaries(
         "kept_status_ms": st.sampled_from(["", "", 50_000, 0]),
     }
 )
+windows = st.sampled_from([1_000, 15_000, 100_000])
 policies = st.builds(
     Policy,
     dlq_ms=st.sampled_from([100_000, 100_000, 0, -1]),
@@ -122,6 +125,28 @@ class QueueMachine(RuleBasedStateMachine):
         if codes == [1]:
             self.may_go.add(uuid)
         event(f"submit known: {codes[0]}")
+
+    @rule(
+        queue=queues,
+        what=st.lists(st.tuples(messages, st.sampled_from(KEYS), windows), min_size=1, max_size=3),
+        again=st.booleans(),
+    )
+    def submit_unique(self, queue: str, what: list[tuple[dict[str, Any], str, int]], again: bool) -> None:
+        new = [
+            (NewMessage(self._new_uuid(queue), body=_body(queue), **one), Unique(key, window))
+            for one, key, window in what
+        ]
+        answers = self._step("submit_unique", queue, new, again=again)
+        for answer in answers:
+            event(f"submit unique: {answer if isinstance(answer, int) else 'a duplicate'}")
+        self._repeated("submit_unique", queue, new, again=True)
+
+    @precondition(lambda self: self.uuids)
+    @rule(pick=picks, what=messages, key=st.sampled_from(KEYS), window=windows)
+    def submit_a_known_uuid_as_unique(self, pick: int, what: dict[str, Any], key: str, window: int) -> None:
+        uuid = self._pick(pick)
+        if self._step("submit_unique", self.home[uuid], [(self._known(uuid, what), Unique(key, window))]) == [1]:
+            self.may_go.add(uuid)
 
     @precondition(lambda self: self.uuids)
     @rule(pick=picks, state=states, skip=st.sampled_from([False, False, True]))

@@ -73,6 +73,8 @@ class Record:
     reason = Text("a")
     ended_at = Text("z")
     progress = Text("g")
+    #: Of its key, if it is unique.
+    digest = Text("u")
     #: How long a tracked message keeps its last status, ms; absent: untracked, "0": for ever.
     kept_status_ms = Text("k")
     expires_at = Text("x")

@@ -37,6 +37,8 @@ from model.partition import LIVE, Kept, Partition, Receipt, Record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from alsek.storage.backends.redis.unique_verbs import Unique
+
 #: Ids that one claim promotes or recovers, and one renewal trims, per queue.
 STEP: Final = 100
 #: How far one claim looks for the tasks it wants.
@@ -95,6 +97,35 @@ class QueueModel:
                 self._create(now, queue, new)
                 codes.append(Code.DONE)
         return _plain(codes)
+
+    def submit_unique(
+        self, now: int, queue: str, messages: Sequence[tuple[NewMessage, Unique]], *, again: bool = False
+    ) -> list[int | str]:
+        """Store new messages whose keys nobody holds; a duplicate is answered with the uuid of who does.
+
+        A key is held while its message waits or runs, and until the end of its window unless that failed. It has an
+        expiry only once its message has ended.
+        """
+        self.partition.forget(now)
+        self.partition.names.add(queue)
+        answers: list[int | str] = []
+        for new, unique in messages:
+            known = self.partition.records.get(new.uuid)
+            holder = self._holder(unique.digest, now)
+            if known is not None and again:
+                answers.append(int(Code.REPEATED))
+            elif known is not None and not isinstance(known, Receipt):
+                answers.append(int(Code.EXISTS))
+            elif holder is not None:
+                answers.append(holder)
+            else:
+                self._create(now, queue, new)
+                record = self.partition.record(new.uuid)
+                assert record is not None
+                record.digest = unique.digest
+                self.partition.kept[f"u:{unique.digest}"] = Kept(f"{new.uuid} {now + unique.window_ms}")
+                answers.append(int(Code.DONE))
+        return answers
 
     def claim(
         self, now: int, interests: Sequence[Interest], token: str, consumer: str, want: int, *, again: bool = False
@@ -195,6 +226,7 @@ class QueueModel:
             if record is None:
                 continue
             self._unindex(held.queue, held.uuid, record)
+            self._free_key(now, held.uuid, record, succeeded=True)
             self._close(now, held.uuid, "S", held.token)
             if result is not None:
                 self._store(now, held.uuid, result)
@@ -301,6 +333,8 @@ class QueueModel:
         for ids in self.partition.queue(queue).indexes().values():
             ids.pop(uuid, None)
         record = self.partition.records.pop(uuid, None)
+        if isinstance(record, Record):
+            self._free_key(now, uuid, record)
         return int(Code.MISSING if record is None or isinstance(record, Receipt) else Code.DONE)
 
     def update(self, now: int, held: Held, body: bytes, priority: int, retries: int, error: bytes) -> int:
@@ -336,6 +370,8 @@ class QueueModel:
         record.retries = record.deliveries = 0
         record.reason = record.ended_at = record.expires_at = None
         self._place(now, queue, uuid, record, 0)
+        if record.digest is not None and self._holder(record.digest, now) is None:
+            self.partition.kept[f"u:{record.digest}"] = Kept(f"{uuid} {now}")
         self._tell(now, queue, uuid, record, "SUBMITTED")
         return int(Code.DONE)
 
@@ -496,6 +532,7 @@ class QueueModel:
     ) -> None:
         """A dead letter with its reason and expiry; without dead letters the message ends, and leaves a receipt."""
         policy = self.policy
+        self._free_key(now, uuid, record)
         if policy.dlq_ms:
             record.state, record.reason, record.ended_at, record.error = "x", reason, str(now), details
             self.partition.queue(queue).dead[uuid] = math.inf if policy.dlq_ms < 0 else now + policy.dlq_ms
@@ -504,6 +541,28 @@ class QueueModel:
             self._close(now, uuid, letter, held_by, reason, details)
         self._tell(now, queue, uuid, record, status, ended=True)
         self._publish(f"{self._tag}done:{uuid}", letter)
+
+    def _holder(self, digest: str, now: int) -> str | None:
+        """Who holds a key: a message that lives, or one whose window is still open."""
+        kept = self.partition.kept.get(f"u:{digest}")
+        if kept is None:
+            return None
+        uuid, _, ends = str(kept.value).rpartition(" ")
+        return uuid if int(ends) > now or self.partition.state(uuid) in tuple(LIVE) else None
+
+    def _free_key(self, now: int, uuid: str, record: Record, *, succeeded: bool = False) -> None:
+        """Its message ended: the key goes at once, or, after a success, when its window is over."""
+        name = f"u:{record.digest}"
+        kept = self.partition.kept.get(name)
+        if record.digest is None or kept is None:
+            return
+        holder, _, ends = str(kept.value).rpartition(" ")
+        if holder != uuid:
+            return
+        if succeeded and int(ends) > now:
+            kept.vanishes_at = int(ends)
+        else:
+            del self.partition.kept[name]
 
     def _close(self, now: int, uuid: str, letter: str, token: str, reason: str = "", details: str = "") -> None:
         """The record gives way to a receipt; it remembers for a while how the message ended, and under whom."""

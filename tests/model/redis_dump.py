@@ -104,6 +104,10 @@ for _, key in ipairs(redis.call('KEYS', (string.gsub(tag, '[%[%]%*%?]', '\\\\%0'
       if value then redis.call('HSET', key, field, string.format('%.0f', value - ms)) end
     end
   end
+  if kind == 'string' and prefix == 'u' then
+    local id, ends = string.match(redis.call('GET', key), '^(%S+) (%d+)$')
+    if id then redis.call('SET', key, id .. ' ' .. string.format('%.0f', ends - ms), 'KEEPTTL') end
+  end
   local expiry = redis.call('PEXPIRETIME', key)
   if expiry > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', math.max(1, expiry - ms))) end
 end

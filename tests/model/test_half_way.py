@@ -15,6 +15,7 @@ from alsek.core.message import Message
 from alsek.exceptions import BackendDataError, BackendFullError
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.operator_verbs import OperatorVerbs
+from alsek.storage.backends.redis.unique_verbs import Unique, submit_unique
 from alsek.storage.backends.redis.verbs import Ack, Held, Interest, Report, StoredResult
 from alsek.tools.fsck import audit
 from model.engine_under_test import scripts_under_test
@@ -76,6 +77,7 @@ class World:
         results = [StoredResult(f"results:{one.uuid}", "1", 500, "kids:progenitor") for one in two]
         calls: dict[str, Callable[[], Call]] = {
             "submit": lambda: verbs.submit(0, "next", [new]),
+            "submit unique": lambda: submit_unique(verbs, 0, "next", [(new, Unique("key", 60_000))]),
             "claim": lambda: verbs.claim(0, [Interest("q"), Interest("next")], "w.0-3", "w.0", 5),
             "renew": lambda: verbs.renew(0, ["q"], two),
             "progress": lambda: verbs.progress(0, [Report(one, b"1 [1,2,null]", b"{}") for one in two]),
@@ -111,7 +113,7 @@ class World:
 VERBS = (
     "submit", "claim", "renew", "progress", "ack", "retry", "retry later", "fail", "release", "release later",
     "release counted", "revoke", "revoke waiting", "remove", "update", "replay", "pause", "resume", "reprioritize",
-    "run now", "purge",
+    "run now", "purge", "submit unique",
 )  # fmt: skip
 
 
@@ -121,7 +123,9 @@ def test_a_verb_that_is_stopped_half_way_loses_nothing(verb: str, model_server: 
 
 
 def test_a_full_server_refuses_new_messages_and_lets_the_others_drain(model_server: Server) -> None:
-    assert refused_by_a_full_server(model_server, scripts_under_test()) == {"submit", "replay", "pause", "progress"}
+    assert refused_by_a_full_server(model_server, scripts_under_test()) == {
+        "submit", "submit unique", "replay", "pause", "progress",
+    }  # fmt: skip
 
 
 def lost_half_way(server: Server, verb: str, scripts: Mapping[str, Script]) -> dict[str, list[str]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from alsek.core.hooks import TaskHooks
+from alsek.core.uniqueness import enqueue_async
 from alsek.defaults import DEFAULT_TTL
 from alsek.exceptions import MessageAlreadyExistsError
 from alsek.storage.backends.redis.scripts import Code
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from alsek.core.broker import Broker
+    from alsek.core.generation import Generation
     from alsek.core.message import Message
     from alsek.core.status.standard import StatusTracker
+    from alsek.storage.backends.redis.unique_verbs import Unique
 
 #: As of the synchronous calls: how long an unreachable Redis is ridden out, seconds.
 _PATIENCE_S: Final = 5.0
@@ -46,7 +49,9 @@ class AsyncGenerate(TaskHooks):
     generate: Callable[..., Message]
     tracks_natively: Any
     submit_options: Callable[[dict[str, Any]], dict[str, Any]]
-    _announce: Callable[[Iterable[Message]], None]
+    unique_for: int | None
+    unique: Callable[..., Unique | None]
+    announce: Callable[[Iterable[Message]], None]
 
     async def agenerate(
         self,
@@ -62,6 +67,8 @@ class AsyncGenerate(TaskHooks):
         callback: Message | Sequence[Message] | None = None,
         queue: str | None = None,
         submit: bool = True,
+        unique_for: int | None = None,
+        unique_key: str | None = None,
         **options: Any,
     ) -> Message:
         """Make a message of this task and enqueue it without blocking the event loop.
@@ -69,21 +76,26 @@ class AsyncGenerate(TaskHooks):
         The parameters and errors are those of `generate`. Many at a time (`asyncio.gather`) share their way to Redis.
         Cancelled while it waits, the message may have been enqueued.
         """
-        deferred = self.deferred
+        kept_back = self.deferred or not submit
         message = self.generate(
             args, kwargs, priority, metadata, result_ttl, uuid, timeout_override, delay, previous_result, callback,
-            queue, submit=False,
+            queue, submit=False, **({"unique_for": unique_for, "unique_key": unique_key} if kept_back else {}),
         )  # fmt: skip
-        if deferred or not submit:
+        if kept_back:
             return message
         tracker = self.status_tracker
+        unique = self.unique(message, unique_for, unique_key, own=uuid is not None)
+        if unique is not None:
+            if await enqueue_async(cast("Generation", self), message, unique, self.submit_options(options)):
+                self.on_submit(message)
+            return message
         if tracker is None:
             await submit_async(self.broker, message, **options)
         elif self.tracks_natively:
             await submit_async(self.broker, message, **self.submit_options(options))
         else:
             # A tracker of the user's own may block.
-            await asyncio.to_thread(self._announce, (message,))
+            await asyncio.to_thread(self.announce, (message,))
             try:
                 await submit_async(self.broker, message, **options)
             except Exception:

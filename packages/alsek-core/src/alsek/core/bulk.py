@@ -10,6 +10,7 @@ from alsek.core.settlement import held_by
 from alsek.core.status.types import StatusUpdate, TaskStatus
 from alsek.exceptions import MessageAlreadyExistsError
 from alsek.storage.backends.redis.scripts import Code
+from alsek.storage.backends.redis.unique_verbs import Unique, read_unique, submit_unique
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Held, NewMessage, Report
 
 if TYPE_CHECKING:
@@ -38,6 +39,26 @@ def submit_many(broker: Broker, messages: Iterable[tuple[str, NewMessage]]) -> i
         some = ", ".join(taken[:5])
         raise MessageAlreadyExistsError(f"{len(taken)} of {count} messages exist already: {some}", uuids=taken)
     return count
+
+
+def submit_unique_many(broker: Broker, messages: Sequence[tuple[str, NewMessage, Unique]]) -> list[int | str]:
+    """Store messages, given with their queues, whose keys nobody holds.
+
+    Returns:
+        For each message its code, or the uuid of the one that holds its key.
+    """
+    groups: dict[tuple[int, str], list[int]] = {}
+    for i, (queue, new, _) in enumerate(messages):
+        groups.setdefault((broker.keys.partition(new.uuid), queue), []).append(i)
+    answers: list[int | str] = [0] * len(messages)
+    for where, members in groups.items():
+        for start in range(0, len(members), MOST_IN_A_CALL):
+            chunk = members[start : start + MOST_IN_A_CALL]
+            call = submit_unique(broker.verbs, *where, [messages[i][1:] for i in chunk])
+            (reply,) = broker.redis.links.execute([call], patience=PATIENCE_S)
+            for i, answer in zip(chunk, read_unique(reply), strict=True):
+                answers[i] = answer
+    return answers
 
 
 def renew_many(broker: Broker, leases: Sequence[Held], queues: Sequence[str]) -> list[Code]:

@@ -24,6 +24,8 @@ _PARAMETERS = {
     "metadata": "metadata",
     "uuid": "uuid",
     "callback": "callback",
+    "unique_for": "unique_for",
+    "unique_key": "unique_key",
 }
 
 
@@ -70,7 +72,7 @@ class Calling(Generation):
         Args:
             **choices: `priority` (0 to 4095, lower runs sooner), `delay` (ms before it may run), `queue`, `timeout`
                 (ms), `expires` (ms after which nobody needs to run it any more), `result_ttl` (ms), `metadata`,
-                `uuid`, `callback`.
+                `uuid`, `callback`, `unique_for` (ms) and `unique_key`: see `Task`.
 
         Raises:
             ValidationError: There is no such choice.

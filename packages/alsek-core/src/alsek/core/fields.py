@@ -264,6 +264,14 @@ class MessageFields:
         return self._backoff_settings
 
     @property
+    def duplicate_of(self) -> str | None:
+        """The uuid of the message that was there already when this one, a unique one, was enqueued; else `None`.
+
+        It is the message's own uuid from then on: its result and status are those of the one that was there.
+        """
+        return None if self._ephemeral_state is None else self._ephemeral_state.get("duplicate_of")
+
+    @property
     def ephemeral_state(self) -> dict[str, Any]:
         """Whatever the process that holds the message wants to remember with it; never stored, not in `data`."""
         if self._ephemeral_state is None:

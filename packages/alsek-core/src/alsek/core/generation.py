@@ -13,6 +13,7 @@ from alsek.core.message import Message
 from alsek.core.mould import cast_many
 from alsek.core.rules import check_args, check_mapping
 from alsek.core.status.types import TaskStatus
+from alsek.core.uniqueness import UNIQUE_OPTIONS, check_window, enqueue, make_unique
 from alsek.defaults import DEFAULT_TTL
 from alsek.exceptions import ValidationError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from alsek.core.backoff import BackoffSettingsType
     from alsek.core.broker import Broker
     from alsek.core.status.standard import StatusTracker
+    from alsek.storage.backends.redis.unique_verbs import Unique
     from alsek.storage.result import ResultStore
     from alsek.types import SupportedMechanismType
 
@@ -37,6 +39,8 @@ class Generation(AsyncGenerate):
     no_positional_args: bool
     result_store: ResultStore | None
     status_tracker: StatusTracker | None
+    unique_for: int | None
+    unique_key: Any
     _name: str
     _backoff_settings: BackoffSettingsType
     _defers: threading.local
@@ -66,6 +70,8 @@ class Generation(AsyncGenerate):
         callback: Callback | None = None,
         queue: str | None = None,
         submit: bool = True,
+        unique_for: int | None = None,
+        unique_key: str | None = None,
         **options: Any,
     ) -> Message:
         """Make a message of this task and enqueue it.
@@ -83,7 +89,12 @@ class Generation(AsyncGenerate):
             callback: Runs after this one succeeded: a message (with a callback of its own: nested), or several.
             queue: Instead of the task's.
             submit: `False`: only make it.
+            unique_for: Instead of the task's, ms; 0: not unique.
+            unique_key: Instead of the task's.
             **options: For `Broker.submit`, such as `ttl`.
+
+        Returns:
+            The message; a duplicate of a unique one has the uuid of the one that is there, and `duplicate_of` says so.
 
         Raises:
             WrongArgumentsError: The function does not take these arguments.
@@ -106,9 +117,24 @@ class Generation(AsyncGenerate):
         )
         self.check_call(message.args, message.kwargs)
         if self._take_defer() or not submit:
+            if unique_for or unique_key is not None:
+                raise ValidationError("a message that is kept back, by submit=False or defer(), cannot be unique")
             return message
-        self._submit(message, options)
+        unique = self.unique(message, unique_for, unique_key, own=uuid is not None)
+        if unique is None:
+            self._submit(message, options)
+        else:
+            self._submit_unique([(message, unique)], options)
         return message
+
+    def unique(self, message: Message, unique_for: int | None, unique_key: Any, *, own: bool) -> Unique | None:
+        """Find out what makes a message unique, where call or task say that it is; see `uniqueness.make_unique`."""
+        if unique_for is None:
+            unique_for = self.unique_for
+        if unique_for is None and unique_key is None:
+            return None
+        window = check_window(unique_for, unique_key)
+        return None if window is None else make_unique(self, message, window, unique_key, own=own)
 
     def make(
         self,
@@ -168,14 +194,38 @@ class Generation(AsyncGenerate):
         ttl = common.pop("ttl", DEFAULT_TTL)
         if not submit:
             return [self.generate(submit=False, **{**common, **call}) for call in calls]
+        if self.unique_for is not None or not common.keys().isdisjoint(UNIQUE_OPTIONS):
+            return self._generate_unique(calls, common, ttl)
         made = list(cast_many(self, calls, common, ttl))
         messages = [message for message, _ in made]
-        self._announce(messages)
+        self.announce(messages)
         submit_many(self.broker, ((message.queue, new) for message, new in made))
         if type(self).on_submit is not TaskHooks.on_submit:
             for message in messages:
                 self.on_submit(message)
         return messages
+
+    def _generate_unique(
+        self, calls: Iterable[Mapping[str, Any]], common: dict[str, Any], ttl: int | None
+    ) -> list[Message]:
+        made: list[tuple[Message, Unique | None]] = []
+        for call in calls:
+            choices = {**common, **call}
+            unique_for, unique_key = (choices.pop(name, None) for name in UNIQUE_OPTIONS)
+            message = self.generate(submit=False, **choices)
+            made.append((message, self.unique(message, unique_for, unique_key, own="uuid" in choices)))
+        self._submit_unique([(message, unique) for message, unique in made if unique is not None], {"ttl": ttl})
+        for message, unique in made:
+            if unique is None:
+                self._submit(message, {"ttl": ttl})
+        return [message for message, _ in made]
+
+    def _submit_unique(self, messages: list[tuple[Message, Unique]], options: dict[str, Any]) -> None:
+        self.announce([message for message, _ in messages])
+        stored = enqueue(self, messages, self.submit_options(options))
+        for (message, _), is_new in zip(messages, stored, strict=True):
+            if is_new:
+                self.on_submit(message)
 
     def defer(self) -> Self:
         """Make the next `generate()` of this thread keep its message to itself; can be nested."""
@@ -199,7 +249,7 @@ class Generation(AsyncGenerate):
         return options
 
     def _submit(self, message: Message, options: dict[str, Any]) -> None:
-        self._announce((message,))
+        self.announce((message,))
         try:
             self.broker.submit(
                 message, **(self.submit_options(options) if self.status_tracker is not None else options)
@@ -210,7 +260,8 @@ class Generation(AsyncGenerate):
             raise
         self.on_submit(message)
 
-    def _announce(self, messages: Iterable[Message]) -> None:
+    def announce(self, messages: Iterable[Message]) -> None:
+        """Tell a tracker of the user's own that messages are about to be enqueued."""
         # A tracker of the user's own hears first: a quick worker must not be overtaken by SUBMITTED.
         if self.status_tracker is not None and not self.tracks_natively:
             for message in messages:
@@ -227,6 +278,10 @@ class Generation(AsyncGenerate):
 
     def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Refuse arguments that the task's function does not take."""
+        raise NotImplementedError
+
+    def normal_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give a call in the one form that all calls with the same meaning have."""
         raise NotImplementedError
 
     def _take_defer(self) -> bool:

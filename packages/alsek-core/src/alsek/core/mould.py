@@ -10,7 +10,7 @@ from alsek.core import record
 from alsek.core.ids import new_uuid
 from alsek.core.message import Message
 from alsek.core.rules import check_args, check_mapping
-from alsek.exceptions import PayloadTooLargeError
+from alsek.exceptions import PayloadTooLargeError, ValidationError
 from alsek.storage.backends.redis.verbs import NewMessage
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def cast_many(
             message, body = mould.cast(args, kwargs)
             task.check_call(message.args, message.kwargs)
             yield message, NewMessage(message.uuid, message.task_name, body, *rest)
+        elif call.keys() & {"unique_for", "unique_key"}:
+            raise ValidationError("say unique_for for all calls at once: generate_many(calls, unique_for=…)")
         else:
             message = task.generate(submit=False, **{**common, **call})
             yield message, broker.new_message(message, ttl, kept)

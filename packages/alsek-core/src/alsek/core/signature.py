@@ -66,6 +66,16 @@ class CallCheck:
             if not given and not variable and parameter.default is parameter.empty:
                 raise self._wrong(f"missing a required argument: '{name}'")
 
+    def normal(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give a right call in the one form that all calls with the same meaning have."""
+        if self._signature is None:
+            return tuple(args), dict(sorted(kwargs.items()))
+        bound = self._signature.bind_partial(*args, **kwargs)
+        bound.apply_defaults()
+        for name in self._injected - kwargs.keys():
+            bound.arguments.pop(name, None)
+        return bound.args, dict(sorted(bound.kwargs.items()))
+
     def _wrong(self, why: str) -> WrongArgumentsError:
         # Postponed annotations are texts: shown as they were written.
         shown = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(self._signature))

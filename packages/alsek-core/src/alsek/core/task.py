@@ -14,6 +14,7 @@ from alsek.core.message import Message
 from alsek.core.rules import check_exceptions
 from alsek.core.signature import CallCheck
 from alsek.core.status.types import TaskStatus
+from alsek.core.uniqueness import check_window
 from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT
 from alsek.exceptions import RevokedError, SchedulingError
 from alsek.storage.backends.redis.scripts import Code
@@ -55,6 +56,10 @@ class Task(Calling):
             `False`: its message is settled all the same, and its process replaced once the others are done.
         retry_on: Exceptions after which a message is tried again; `None`: all.
         no_retry_on: Exceptions after which it is not; they win over `retry_on`.
+        unique_for: While a message waits or runs, and unless it failed until so many ms after its submit, the same
+            call is not enqueued again: it gives that message. `None`: each call is enqueued.
+        unique_key: What makes two calls the same: a function of the arguments that gives a text; by default all
+            arguments together.
 
     Raises:
         ValueError: Something else than exceptions in `retry_on` or `no_retry_on`, an unknown mechanism, an async
@@ -77,6 +82,8 @@ class Task(Calling):
         interrupt: bool = True,
         retry_on: Exceptions | None = None,
         no_retry_on: Exceptions = (),
+        unique_for: int | None = None,
+        unique_key: Callable[..., str] | None = None,
     ) -> None:
         if mechanism not in SUPPORTED_MECHANISMS:
             raise ValueError(f"mechanism has to be one of {', '.join(SUPPORTED_MECHANISMS)}: {mechanism!r}")
@@ -99,6 +106,8 @@ class Task(Calling):
         self.interrupt = interrupt
         self.retry_on = None if retry_on is None else check_exceptions(retry_on, "retry_on")
         self.no_retry_on = check_exceptions(no_retry_on, "no_retry_on")
+        self.unique_for = check_window(unique_for, unique_key)
+        self.unique_key = unique_key
         self._name = name or _name_of(function)
         # A message of this name and queue has to be possible: say so now, not at the first generate().
         Message(self._name, queue=self.queue, timeout=timeout, mechanism=mechanism)
@@ -170,12 +179,18 @@ class Task(Calling):
 
     def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Refuse arguments that the function does not take; a task with an `op` of its own decides itself."""
-        if self._call_check is None:
-            kind = type(self)
-            own = kind.op is Task.op and kind.execute is Task.execute
-            injected = frozenset({"message"}) if self.takes_message else frozenset()
-            self._call_check = CallCheck(self.name, self.function if own else _anything, injected)
-        self._call_check(args, kwargs)
+        (self._call_check or self._make_call_check())(args, kwargs)
+
+    def normal_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Give a call in the one form that all calls with the same meaning have."""
+        return (self._call_check or self._make_call_check()).normal(args, kwargs)
+
+    def _make_call_check(self) -> CallCheck:
+        kind = type(self)
+        own = kind.op is Task.op and kind.execute is Task.execute
+        injected = frozenset({"message"}) if self.takes_message else frozenset()
+        self._call_check = CallCheck(self.name, self.function if own else _anything, injected)
+        return self._call_check
 
 
 class TriggerTask(Task):
@@ -225,6 +240,8 @@ def task(
     interrupt: bool = True,
     retry_on: Exceptions | None = None,
     no_retry_on: Exceptions = (),
+    unique_for: int | None = None,
+    unique_key: Callable[..., str] | None = None,
 ) -> Callable[[Callable[P, R]], TypedTask[P, R]]:
     """Turn a function into a task.
 
@@ -244,6 +261,8 @@ def task(
         interrupt: See `Task`.
         retry_on: See `Task`.
         no_retry_on: See `Task`.
+        unique_for: See `Task`.
+        unique_key: See `Task`.
 
     Raises:
         ValueError: A trigger for a `base_task` that takes none.
@@ -274,6 +293,8 @@ def task(
             settings["retry_on"] = retry_on
         if no_retry_on:
             settings["no_retry_on"] = no_retry_on
+        if unique_for is not None or unique_key is not None:
+            settings |= {"unique_for": unique_for, "unique_key": unique_key}
         made = make(**settings)
         made.__doc__ = function.__doc__
         made.__module__ = function.__module__

@@ -14,6 +14,7 @@ may touch them together on Redis Cluster. The partition of a message follows fro
 | `w:<queue>` | list | at most one wake-up marker; never data |
 | `queues` | set | names of the queues seen in this partition |
 | `meta` | hash | `clock` (a worker last spoke, ms), `grace` (no lease is recovered before, ms), `pause:<queue>` |
+| `u:<digest>` | string | the unique message that holds a key: its uuid, and the end of its window, ms |
 | `c:<consumer>` | string | receipt of a consumer's last claim |
 | `s:<id>` | hash | a schedule (fields: see `lua/README.md`); it lies where its messages do |
 | `schedules`, `schedules:due` | zset | ids of all schedules, by name; of those that will fire, by time |

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 MOST_FINDINGS: Final = 1_000
 
 #: Keys that vanish by themselves, unless their message lives.
-_PASSING: Final = {"results": "result", "kids": "index of results", "c": "receipt of a claim", "status": "status"}
+_PASSING: Final = {
+    "results": "result",
+    "kids": "index of results",
+    "c": "receipt of a claim",
+    "status": "status",
+    "u": "key of a unique message",
+}
 
 
 class Store(Protocol):
@@ -188,6 +194,8 @@ class _Audit:
             if left != -1:
                 continue
             uuid = name.rest.rpartition(":")[2]
+            if name.kind == "u":  # named after the key: it holds the uuid of its message
+                uuid = text(self._reader.ask([("GET", name.key)])[0]).partition(" ")[0]
             facts, _, left_now, value = self._reader.at_once(
                 name.partition, uuid, (), ("PTTL", name.key), ("GET", name.key)
             )
@@ -196,7 +204,7 @@ class _Audit:
                 self._found("stays_for_ever", name.partition, "", rest, f"this {_PASSING[name.kind]} has no expiry")
 
     def _is_over(self, kind: str, facts: Facts) -> bool:
-        dead = kind == "status" and facts.fields.get("s") == "x"
+        dead = kind in ("status", "u") and facts.fields.get("s") == "x"
         return facts.kind == "none" or bool(facts.receipt) or dead
 
     def _is_meant(self, kind: str, facts: Facts, value: Any) -> bool:

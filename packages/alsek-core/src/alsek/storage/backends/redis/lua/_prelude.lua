@@ -76,9 +76,32 @@ local function receipt_of(rec)
   return string.match(receipt, '^(%a) (%S*) ')
 end
 
+-- The uuid of the message that holds the key of unique messages, if any does: it lives, or its window is still open.
+local function holder_of(digest, now)
+  local held = redis.pcall('GET', tag .. 'u:' .. digest)
+  if type(held) ~= 'string' then return end
+  local id, ends = string.match(held, '^(%S+) (%d+)$')
+  if not id then return end
+  if num(ends) > now then return id end
+  local state = redis.pcall('HGET', tag .. 'm:' .. id, 's')
+  if state == 'r' or state == 'd' or state == 'l' then return id end
+end
+
+-- Its holder has ended: let a key go, or, after a success, when its window is over.
+local function free_key(digest, id, now, succeeded)
+  local key = tag .. 'u:' .. digest
+  local held = redis.pcall('GET', key)
+  if type(held) ~= 'string' or string.sub(held, 1, #id + 1) ~= id .. ' ' then return end
+  local ends = num(string.match(held, ' (%d+)$'))
+  if succeeded and ends > now then redis.call('PEXPIREAT', key, string.format('%d', ends))
+  else redis.call('DEL', key) end
+end
+
 -- End a message among the dead letters, or for good when the queue keeps none (`dlq_ms` 0; -1 keeps for ever).
 -- The caller has taken the id out of its index. `letter` is the final state without dead letters.
 local function bury(qi, rec, id, task, kept_ms, token, reason, details, letter, now, dlq_ms, receipt_ms, payload)
+  local digest = redis.call('HGET', rec, 'u')
+  if digest then free_key(digest, id, now, false) end
   if dlq_ms ~= 0 then
     local expiry = dlq_ms < 0 and '+inf' or (now + dlq_ms)
     redis.call('ZADD', qkey(qi, DEAD), expiry, id)

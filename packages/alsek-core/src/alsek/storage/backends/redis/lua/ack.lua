@@ -19,17 +19,17 @@ local codes, gone = {}, {}
 local stamp = ' ' .. string.format('%d', now) .. '  '
 local at = 6
 
--- Look at one message: its code, and how long to keep its status, where one is kept.
+-- Look at one message: its code, how long to keep its status, where one is kept, and its key, if it is unique.
 local function look(qi, id, token)
   local rec = tag .. 'm:' .. id
-  local h = redis.pcall('HMGET', rec, 's', 't', 'k')
-  local kept_ms = h[3]
+  local h = redis.pcall('HMGET', rec, 's', 't', 'k', 'u')
+  local kept_ms, digest = h[3], h[4]
   if h.err or h[1] ~= 'l' or h[2] ~= token then
     local known, code = guard(rec, token, 'S')
     codes[#codes + 1] = known and 1 or code
     if not known then return end
     unindex(qi, id, known[1])
-    kept_ms = known[4]
+    kept_ms, digest = known[4], redis.call('HGET', rec, 'u')
   else
     codes[#codes + 1] = 1
     local batch = gone[qi]
@@ -39,7 +39,7 @@ local function look(qi, id, token)
     end
     batch[#batch + 1] = id
   end
-  return rec, kept_ms
+  return rec, kept_ms, digest
 end
 
 -- What else will be written is looked at first, too.
@@ -60,8 +60,9 @@ for _ = 1, tonumber(ARGV[5]) do
   local receipt = 'S ' .. token .. stamp
   for i = at + 3, at + 2 + count do
     local id = ARGV[i]
-    local rec, kept_ms = look(qi, id, token)
+    local rec, kept_ms, digest = look(qi, id, token)
     if rec then
+      if digest then free_key(digest, id, now, true) end
       local task = kept_ms and redis.call('HGET', rec, 'T')
       redis.call('SET', rec, receipt, 'PX', receipt_ms)
       if kept_ms then tell(qi, task, id, kept_ms, ARGV[3], true) end
@@ -72,10 +73,11 @@ end
 
 while at <= #ARGV do
   local qi, id, token, parts = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local rec, kept_ms = look(qi, id, token)
+  local rec, kept_ms, digest = look(qi, id, token)
   local result, child = at + 4, at + 4 + (parts % 2) * 4
   at = child + (parts >= 2 and 8 or 0)
   if rec then
+    if digest then free_key(digest, id, now, true) end
     local task = kept_ms and redis.call('HGET', rec, 'T')
     redis.call('SET', rec, 'S ' .. token .. stamp, 'PX', receipt_ms)
     if parts % 2 == 1 then

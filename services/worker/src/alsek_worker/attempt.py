@@ -31,6 +31,7 @@ class Attempt:
         queued: Whether what it said waits to be told, and whoever tells it knows.
         told_at: When that was last told, monotonic seconds.
         settlement: What is to become of it, once that is known; `None` when there is nothing (left) to settle.
+        settled_alone: What became of it, when it was settled by itself.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Attempt:
         "queued",
         "recipe",
         "reported",
+        "settled_alone",
         "settlement",
         "slot",
         "started",
@@ -63,6 +65,7 @@ class Attempt:
         self.reported = self.queued = False
         self.told_at = 0.0
         self.settlement: Settlement | None = None
+        self.settled_alone: Settlement | None = None
         self._ticket = [None]
 
     def win(self) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from alsek_worker import child as child_entry
 from alsek_worker.ledger import Entry, Ledger, Stop, now_ms
 from alsek_worker.settings import LEDGER_SLOTS, SETTLE_GRACE_MS, STOP_GRACE_MS, Crew, Settings
+from alsek_worker.tally import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,8 @@ class StartMethod:
 
     def start(self, crew: Crew, post: child_entry.Post) -> Child:
         """Start one child; it reports when it is ready."""
-        ledger = Ledger(LEDGER_SLOTS[crew.kind])
+        labels = Labels(post.settings.queues, crew.tasks) if post.settings.metrics_port is not None else None
+        ledger = Ledger(LEDGER_SLOTS[crew.kind], labels=labels)
         ours, theirs = self._context.Pipe()
         name = f"Process-{post.settings.child}"
         process = self._context.Process(target=child_entry.main, args=(post, ledger, theirs), name=name)

@@ -62,6 +62,13 @@ MaxMemory = Annotated[
         help="Replace a process that grew beyond this.",
     ),
 ]  # fmt: skip
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-port", metavar="[HOST:]PORT", show_default=False,
+        help="Serve /metrics of the whole pool, /livez, /readyz and /startupz there. 0 for any free port.",
+    ),
+]  # fmt: skip
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "NOTSET"],
     typer.Option("--log-level", "--log_level", case_sensitive=False, help="Least level that is shown; any case."),
@@ -108,6 +115,7 @@ def thread_pool(
     lease: Lease = None,
     max_tasks_per_child: MaxTasks = None,
     max_memory_per_child: MaxMemory = None,
+    metrics_port: MetricsPort = None,
     log_level: Level = "INFO",
     log_format: Format = "console",
     slot_wait_interval: SlotWait = None,
@@ -130,7 +138,9 @@ def thread_pool(
         "n_process_floor": n_process_floor,
         "complete_only_on_thread_exit": complete_only_on_thread_exit,
     }
-    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    settings = _settings(
+        fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
+    )
     start(Launch("thread-pool", package, _names(queues), task_specific_mode, pool, settings))
 
 
@@ -144,6 +154,7 @@ def process_pool(
     lease: Lease = None,
     max_tasks_per_child: MaxTasks = None,
     max_memory_per_child: MaxMemory = None,
+    metrics_port: MetricsPort = None,
     log_level: Level = "INFO",
     log_format: Format = "console",
     prune_interval: Prune = None,
@@ -163,7 +174,9 @@ def process_pool(
     _unused(
         prune_interval, slot_wait_interval, consumer_backoff_factor, consumer_backoff_floor, consumer_backoff_ceiling
     )
-    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    settings = _settings(
+        fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
+    )
     pool = {"n_processes": n_processes}
     start(Launch("process-pool", package, _names(queues), task_specific_mode, pool, settings))
 
@@ -180,6 +193,7 @@ def async_pool(
     lease: Lease = None,
     max_tasks_per_child: MaxTasks = None,
     max_memory_per_child: MaxMemory = None,
+    metrics_port: MetricsPort = None,
     log_level: Level = "INFO",
     log_format: Format = "console",
 ) -> None:
@@ -190,7 +204,9 @@ def async_pool(
       alsek async-pool my_tasks
       alsek async-pool my_app.tasks --concurrency 500 --n-processes 2
     """  # noqa: D301  (the backspace keeps the lines apart)
-    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    settings = _settings(
+        fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
+    )
     pool = {"concurrency": concurrency, "n_processes": n_processes}
     start(Launch("async-pool", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop}))
 
@@ -208,6 +224,7 @@ def worker(
     lease: Lease = None,
     max_tasks_per_child: MaxTasks = None,
     max_memory_per_child: MaxMemory = None,
+    metrics_port: MetricsPort = None,
     log_level: Level = "INFO",
     log_format: Format = "console",
 ) -> None:
@@ -217,9 +234,11 @@ def worker(
     Examples:
       alsek worker my_app.tasks
       alsek worker my_app.tasks --queues urgent,mail,reports --fair
-      alsek worker my_app.tasks --log-format json --drain-timeout 120
+      alsek worker my_app.tasks --log-format json --drain-timeout 120 --metrics-port 9100
     """  # noqa: D301  (the backspace keeps the lines apart)
-    settings = _settings(fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, log_level, log_format)
+    settings = _settings(
+        fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
+    )
     pool = {"n_threads": n_threads, "n_processes": n_processes, "concurrency": concurrency}
     start(Launch("worker", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop}))
 
@@ -234,6 +253,7 @@ def _settings(
     lease: float | None,
     max_tasks: int | None,
     max_memory_mb: int | None,
+    metrics_port: str | None,
     log_level: str,
     log_format: str,
 ) -> dict[str, Any]:
@@ -242,6 +262,7 @@ def _settings(
         "drain_timeout_ms": int(drain_timeout * 1000),
         "max_tasks_per_child": max_tasks,
         "max_memory_per_child": None if max_memory_mb is None else max_memory_mb * 1024 * 1024,
+        "metrics_port": metrics_port,
         "log_level": log_level.upper(),
         "log_format": log_format,
     } | ({} if lease is None else {"lease_ms": int(lease * 1000)})

@@ -180,6 +180,7 @@ class Ending:
             accepted = yield Step(lambda: self._settle_alone(settlement), blocks=True)
             attempt.owned = False
             if accepted:
+                attempt.settled_alone = settlement
                 yield from self._tell(recipe, message, TaskStatus.SUCCEEDED)
                 yield from hook(task.on_success, message, result)
         else:
@@ -219,6 +220,7 @@ class Ending:
             accepted = yield Step(lambda: self._settle_alone(settlement), blocks=True)
             attempt.owned = False
             if accepted:
+                attempt.settled_alone = settlement
                 yield from self._tell(recipe, attempt.message, status)
         else:
             attempt.settlement = settlement

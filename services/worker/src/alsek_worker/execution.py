@@ -133,16 +133,17 @@ class Execution:
         """Do the same on an event loop."""
         await walk_async(self._break_off(attempt, error))
 
-    def settle_failure(self, message: Message, error: BaseException) -> None:
-        """Let a message that somebody else ran (a child that is dead now) fail: hooks, then retry or dead letters."""
+    def settle_failure(self, message: Message, error: BaseException) -> Settlement | None:
+        """Let a message that a child ran that is dead now fail; gives what became of it, unless it was too late."""
         recipe = self.recipe(message)
         attempt = Attempt(message, recipe, -1)
         if recipe is not None and attempt.win():
             walk(self._ending.fail(attempt, recipe, error))
         else:
             attempt.settlement = Failed(message, "failed", pack_error(parse_exception(error)))
-        if attempt.settlement is not None:
-            self._broker.settle([attempt.settlement])
+        if attempt.settlement is not None and self._broker.settle([attempt.settlement])[0].accepted:
+            return attempt.settlement
+        return attempt.settled_alone
 
     def revoked(self, message: Message) -> None:
         """Run the hooks of a message that was revoked while it ran, and that nobody can interrupt any more."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from alsek.exceptions import AlsekError
 from alsek.logging import get_logger
 from alsek.storage.backends.redis.verbs import Held
+from alsek_worker.ledger import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ log = get_logger(__name__)
 #: is one lease. Drawn from [half, whole] so that workers do not come in step.
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+
+#: Between two beats the thread shows this often that it goes on, seconds.
+TICK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,11 @@ class Heartbeat:
         children: Gives the children alive.
         lost: Called with what is lost, in this thread; must return soon.
         announce: Called in this thread after each beat that Redis took.
+        timed: Called with the seconds that each renewal took.
+
+    Attributes:
+        ticked_ms: When the thread last showed that it goes on (monotonic ms; 0: not yet).
+        answered_ms: When Redis last answered (monotonic ms; 0: not yet).
     """
 
     def __init__(
@@ -64,6 +73,7 @@ class Heartbeat:
         children: Callable[[], Sequence[Child]],
         lost: Callable[[list[Loss]], None],
         announce: Callable[[], None] = lambda: None,
+        timed: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._broker = broker
         self._queues = list(queues)
@@ -73,7 +83,15 @@ class Heartbeat:
         self._announce = announce
         self._bell = threading.Event()
         self._ended = False
+        self._timed = timed
+        self._away = False
+        self.ticked_ms = self.answered_ms = 0
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @property
+    def answers(self) -> bool:
+        """Whether Redis answered the last beat."""
+        return self.answered_ms > 0 and not self._away
 
     def start(self) -> None:
         """Begin to beat; the first beat comes at once."""
@@ -101,7 +119,10 @@ class Heartbeat:
             for entry in child.ledger.entries()
             if entry.generation not in child.interrupted
         ]
+        began = time.monotonic()
         codes = self._broker.renew([lease for _, _, lease in held], self._queues)
+        self._timed(time.monotonic() - began)
+        self.answered_ms = now_ms()
         # What was settled while we asked is no loss.
         losses = [
             Loss(child, entry, code)
@@ -114,25 +135,28 @@ class Heartbeat:
 
     def _run(self) -> None:
         pause = FIRST_PAUSE_S
-        away = False
         due = time.monotonic()
         while True:
-            if self._bell.wait(max(0.0, due - time.monotonic())):
-                self._bell.clear()
+            rung = self._bell.wait(min(TICK_S, max(0.0, due - time.monotonic())))
+            self.ticked_ms = now_ms()
             if self._ended:
                 return
+            if rung:
+                self._bell.clear()
+            elif time.monotonic() < due:
+                continue
             try:
                 self.beat()
             except AlsekError as error:
-                if not away:
+                if not self._away:
                     log.warning("heartbeat.missed", reason=str(error))
-                away = True
+                self._away = True
                 due = time.monotonic() + pause * (0.5 + random() / 2)  # noqa: S311  (jitter, not a secret)
                 pause = min(LONGEST_PAUSE_S, self._interval_s / 2, pause * 2)
             else:
-                if away:
+                if self._away:
                     log.info("heartbeat.restored")
-                away, pause = False, FIRST_PAUSE_S
+                self._away, pause = False, FIRST_PAUSE_S
                 # Also with nothing to keep: what is claimed between two beats must not lapse within a short outage.
                 due = time.monotonic() + self._interval_s
                 self._announce()

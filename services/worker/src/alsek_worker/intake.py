@@ -16,13 +16,7 @@ from random import random
 from typing import TYPE_CHECKING, Final
 
 from alsek.core.settlement import Released, Settlement, Succeeded
-from alsek.exceptions import (
-    BackendError,
-    BackendUnavailableError,
-    LeaseLostError,
-    RevokedError,
-    TerminationError,
-)
+from alsek.exceptions import BackendError, BackendUnavailableError, LeaseLostError, RevokedError, TerminationError
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL
 from alsek_worker.attempt import Attempt
 from alsek_worker.bell import Bell
@@ -83,7 +77,7 @@ class Intake:
         self._consumer = consumer
         self._execution = execution
         self._slots = slots
-        self._ledger = ledger
+        self._ledger, self._tally = ledger, ledger.tally
         self._control = control
         self._settings = settings
         self._queue_index = {queue: i for i, queue in enumerate(settings.queues)}
@@ -178,6 +172,7 @@ class Intake:
         for attempt in ended:
             if attempt.settlement is None:
                 self._let_go(attempt)
+                self._tally.dropped(attempt)
         return [attempt for attempt in ended if attempt.settlement is not None]
 
     def _exchange(self) -> None:
@@ -191,13 +186,16 @@ class Intake:
             for settlement in settlements:
                 if isinstance(settlement, Succeeded):
                     log.info("Removing %s...", settlement.message.summary)
+        began = time.monotonic()
         codes, messages = self._consumer.exchange(settlements, max(0, want))
+        self._tally.exchanged(time.monotonic() - began)
         self._unsettled = []
         for attempt, settlement, code in zip(sent, settlements, codes, strict=True):
             if not code.accepted:
                 self._execution.refused(attempt, settlement, code)
             elif talkative and isinstance(settlement, Succeeded):
                 log.info("Removed %s.", settlement.message.summary)
+            self._tally.settled(attempt, settlement, code)
             self._let_go(attempt)
         self._take(messages)
         if want > 0:
@@ -205,6 +203,7 @@ class Intake:
 
     def _take(self, messages: Sequence[Message]) -> None:
         attempts = [self._hold(message) for message in messages]
+        self._tally.claimed(messages)
         if self._accepting:
             self._slots.deliver(attempts)
         else:  # the late answer to a claim made before the drain
@@ -285,6 +284,7 @@ class Intake:
         if attempt.started:
             self._slots.interrupt(attempt, error)
         else:
+            attempt.interruption = error
             attempt.win()  # it will be skipped when its turn comes
 
     # -- sleeping ------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from multiprocessing import reduction
 from struct import Struct
 from typing import Any
 
+from alsek_worker.tally import Labels, NoTally, Tally
+
 #: Header and slot sizes; a slot has room to spare, so that a later field keeps the layout.
 HEADER_BYTES = 4096
 SLOT_BYTES = 640
@@ -85,16 +87,23 @@ class Ledger:
     Args:
         slots: How many messages the child may have at a time.
         descriptor: Of memory that exists already; new memory by default.
+        labels: What the child counts for metrics; nothing by default.
+
+    Attributes:
+        tally: Its counters, behind the slots.
     """
 
-    def __init__(self, slots: int, descriptor: int | None = None) -> None:
-        size = HEADER_BYTES + slots * SLOT_BYTES
+    def __init__(self, slots: int, descriptor: int | None = None, labels: Labels | None = None) -> None:
+        self._slots_end = HEADER_BYTES + slots * SLOT_BYTES
+        size = self._slots_end + (labels.numbers * _NUMBER.size if labels else 0)
         if descriptor is None:
             descriptor = _anonymous_file()
             os.ftruncate(descriptor, size)
         self._fd = descriptor
         self._slots = slots
+        self._labels = labels
         self._memory = mmap.mmap(descriptor, size)
+        self.tally = Tally(memoryview(self._memory)[self._slots_end : size].cast("Q"), labels) if labels else NoTally()
         # The last in is the first out, so that a lightly loaded child touches few pages. Append and pop are atomic.
         self._vacant = list(range(slots - 1, -1, -1))
         self._generations = itertools.count(1)
@@ -161,7 +170,7 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """Everything the child has now."""
-        states = self._memory[HEADER_BYTES::SLOT_BYTES]
+        states = self._memory[HEADER_BYTES : self._slots_end : SLOT_BYTES]
         if not any(states):
             return []
         return [entry for slot, state in enumerate(states) if state and (entry := self._read(slot))]
@@ -253,7 +262,7 @@ class Ledger:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Only while a Process is being started: the descriptor itself travels to the child.
-        return _attached, (reduction.DupFd(self._fd), self._slots)
+        return _attached, (reduction.DupFd(self._fd), self._slots, self._labels)
 
 
 def now_ms() -> int:
@@ -261,8 +270,8 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def _attached(descriptor: Any, slots: int) -> Ledger:
-    ledger = Ledger(slots, descriptor.detach())
+def _attached(descriptor: Any, slots: int, labels: Labels | None) -> Ledger:
+    ledger = Ledger(slots, descriptor.detach(), labels)
     ledger.seal()
     return ledger
 

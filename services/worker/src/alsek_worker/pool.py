@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,25 +93,22 @@ class WorkerPool:
         """Work until SIGTERM, SIGINT or `stop_signal.exit_event`; a second signal hurries.
 
         Raises:
+            AddressUnavailableError: The port of the metrics is in use.
             BackendError: Redis does not answer, refuses us, or would lose messages.
             PoolBrokenError: The child processes cannot start.
         """
-        check_engine(self._workload.broker)
-        _tasks_log.info("Monitoring %s tasks", f"{len(self.tasks):,}")
-        self._announce()
-        _pool_log.info("Monitoring %s queue(s).", f"{len(self.queues):,}")
-        named = {task.queue for task in self._workload.tasks.values()}
-        if unnamed := [queue for queue in self.queues if queue not in named]:
-            _pool_log.warning("No task here names the queue %s: is that what you meant?", ", ".join(unnamed))
-        self._workload.broker.lease_ms = self.settings.lease_ms
         supervisor = Supervisor(
             self.crews, self._source(), self._workload, self.settings, self.stop_signal,
             online=self._went_online, draining=self._shuts_down,
         )  # fmt: skip
-        try:
-            supervisor.run()
-        finally:
-            self.on_shutdown()
+        with self._observed(supervisor):
+            check_engine(self._workload.broker)
+            self._introduce()
+            self._workload.broker.lease_ms = self.settings.lease_ms
+            try:
+                supervisor.run()
+            finally:
+                self.on_shutdown()
 
     def on_boot(self) -> None:
         """Override to do something when the pool is online."""
@@ -120,6 +118,22 @@ class WorkerPool:
 
     def prune(self) -> None:
         """Do nothing: a dead child is noticed and replaced at once. Kept for upstream's programs."""
+
+    def _introduce(self) -> None:
+        _tasks_log.info("Monitoring %s tasks", f"{len(self.tasks):,}")
+        self._announce()
+        _pool_log.info("Monitoring %s queue(s).", f"{len(self.queues):,}")
+        named = {task.queue for task in self._workload.tasks.values()}
+        if unnamed := [queue for queue in self.queues if queue not in named]:
+            _pool_log.warning("No task here names the queue %s: is that what you meant?", ", ".join(unnamed))
+
+    def _observed(self, supervisor: Supervisor) -> AbstractContextManager[None]:
+        if self.settings.metrics_port is None:
+            return nullcontext()
+        # Whoever serves no metrics loads nothing for them.
+        from alsek_worker.health import observed
+
+        return observed(supervisor, self.settings.metrics_port, self.settings.stall_ms)
 
     def _crews(self) -> list[Crew]:
         raise NotImplementedError

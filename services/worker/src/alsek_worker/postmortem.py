@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterable
 from random import random
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from alsek.logging import get_logger
 from alsek.storage.backends.redis.scripts import Code
 from alsek_worker.claims import unwritten
 from alsek_worker.execution import Execution
+from alsek_worker.tally import OTHER, REVOKED, counters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from alsek.core.broker import Broker
     from alsek.core.task import Task
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from alsek_worker.settings import Settings
 
 log = get_logger(__name__)
+
+Note = Callable[[str, str, Iterable[int]], None]
 
 #: Longest pause between attempts while Redis is away, seconds.
 LONGEST_PAUSE_S = 1.0
@@ -42,12 +46,16 @@ class Postmortem:
         broker: Whose messages.
         tasks: By name; their hooks are called.
         patience_ms: How long an unreachable Redis is tried; after a lease, recovery is the engine's.
+        note: Called with queue, task and counters (see `tally`) of what was settled here.
     """
 
-    def __init__(self, broker: Broker, tasks: Mapping[str, Task], patience_ms: int) -> None:
+    def __init__(
+        self, broker: Broker, tasks: Mapping[str, Task], patience_ms: int, note: Note = lambda *_: None
+    ) -> None:
         self._broker = broker
         self._execution = Execution(tasks, broker)
         self._patience_s = patience_ms / 1000
+        self._note = note
         self._cases: list[threading.Thread] = []
 
     def release(self, entries: Sequence[Entry], child: Settings, crash: str = "") -> None:
@@ -112,6 +120,9 @@ class Postmortem:
         codes = self._broker.settle(settlements) if settlements else []
         for settlement, code in zip(settlements, codes, strict=True):
             message = settlement.message
+            if crash and code.accepted:
+                found = self._broker.find(message.uuid)
+                self._note(message.queue, found.task_name if found else OTHER, counters_of(settlement, code))
             if code == Code.DEAD:
                 log.error("message.poisonous", uuid=message.uuid, queue=message.queue, fate=crash)
                 self._tell_of_death(message.uuid, crash)
@@ -127,11 +138,14 @@ class Postmortem:
         message = self._broker.find(entry.uuid)
         if message is not None and message.lease is not None and message.lease.token == entry.token:
             error = TimeoutError(f"not finished within its timeout of {message.timeout:,} ms")
-            self._execution.settle_failure(message, error)
+            settlement = self._execution.settle_failure(message, error)
+            if settlement is not None:
+                self._note(message.queue, message.task_name, counters_of(settlement, Code.DONE))
 
     def _mourn(self, entry: Entry) -> None:
         message = self._broker.find(entry.uuid)
         if message is not None:
+            self._note(message.queue, message.task_name, (REVOKED,))
             self._execution.revoked(message)
 
 

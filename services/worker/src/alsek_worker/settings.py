@@ -54,6 +54,9 @@ MOST_BOOT_FAILURES = 5
 FIRST_BOOT_PAUSE_MS = 200
 LONGEST_BOOT_PAUSE_MS = 5_000
 
+#: A child ticks every 5 s, and every 20 s while Redis swallows what it says (to connect, to answer, twice).
+DEFAULT_STALL_MS = 30_000
+
 #: Leases that fit into a child's ledger.
 LEDGER_SLOTS: dict[SupportedMechanismType, int] = {"thread": 2048, "async": 2048, "process": 2048}
 
@@ -102,6 +105,8 @@ class Settings:
         max_memory_per_child: A child whose resident memory passes this many bytes is replaced.
         complete_only_on_thread_exit: A thread slot counts as used until its thread ended.
         uvloop: `True` or `False` for async children; `None`: when it is installed.
+        metrics_port: PORT or HOST:PORT of probes and metrics; `None`: none.
+        stall_ms: A child that shows no sign of life for so long fails `/livez`.
         log_level: Level of this process and its children.
         log_format: `console` in the seed's format, or `json`, a line per event.
         kind: What this child is.
@@ -121,6 +126,8 @@ class Settings:
     max_memory_per_child: int | None = None
     complete_only_on_thread_exit: bool = False
     uvloop: bool | None = None
+    metrics_port: str | None = None
+    stall_ms: int = DEFAULT_STALL_MS
     log_level: str = "INFO"
     log_format: LogFormat = "console"
     kind: SupportedMechanismType = "thread"

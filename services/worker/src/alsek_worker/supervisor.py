@@ -21,6 +21,7 @@ from alsek_worker.child import Post
 from alsek_worker.children import Child, StartMethod
 from alsek_worker.heartbeat import Heartbeat, Loss
 from alsek_worker.ledger import Entry, Stop, now_ms
+from alsek_worker.metrics import PoolMetrics
 from alsek_worker.postmortem import Postmortem
 from alsek_worker.revocation import Revocations
 from alsek_worker.settings import SHUTDOWN_GRACE_MS, Crew, Settings
@@ -63,6 +64,12 @@ class Supervisor:
         stop: What ends the pool.
         online: Called once, when all children that should be there are ready.
         draining: Called once, when the end begins.
+
+    Attributes:
+        heartbeat: Keeps the leases.
+        metrics: What all children count.
+        is_online: Whether all children were ready once.
+        turned_ms: When the loop last turned (monotonic ms; 0: not yet).
     """
 
     def __init__(
@@ -86,15 +93,19 @@ class Supervisor:
         self._numbers = 0
         self._phase = Phase.RUNNING
         self._phase_ends_ms = 0
-        self._is_online = False
+        self.is_online = False
+        self.turned_ms = 0
         self._posted: deque[Callable[[], None]] = deque()
         queues = list(dict.fromkeys(queue for crew in crews for queue in crew.subset))
-        self._postmortem = Postmortem(workload.broker, workload.tasks, settings.lease_ms)
+        pairs = [(task.queue, name) for name, task in workload.tasks.items()]
+        self.metrics = PoolMetrics(pairs, self.children, lambda: self.heartbeat.answers)
+        self._postmortem = Postmortem(workload.broker, workload.tasks, settings.lease_ms, self.metrics.note)
         self._watch = Watch(self._postmortem, settings)
         self._announcement = Announcement(workload, crews, settings, self.children, self._state)
-        self._heartbeat = Heartbeat(
-            workload.broker, queues, settings.beat_ms, self.children, self._lost, self._announcement.beat
-        )
+        self.heartbeat = Heartbeat(
+            workload.broker, queues, settings.beat_ms, self.children, self._lost,
+            announce=self._announcement.beat, timed=self.metrics.beat,
+        )  # fmt: skip
         self._revocations = Revocations(workload.broker, settings.worker_id, self._revoked)
 
     def run(self) -> None:
@@ -104,7 +115,7 @@ class Supervisor:
             PoolBrokenError: Children die before they are ready, again and again.
         """
         with self._stop.listening():
-            self._heartbeat.start()
+            self.heartbeat.start()
             self._revocations.start()
             try:
                 while self._turn():
@@ -121,8 +132,15 @@ class Supervisor:
         """All children alive; safe to call from any thread."""
         return [child for staff in self._staffs for child in tuple(staff.children)]
 
+    def readiness(self) -> tuple[bool, str]:
+        """Tell whether every kind of children takes work, and why not."""
+        if self._phase is not Phase.RUNNING:
+            return False, "the pool is shutting down"
+        idle = [staff.crew.kind for staff in self._staffs if not any(child.ready for child in tuple(staff.children))]
+        return not idle, f"no {' and no '.join(idle)} child is ready" if idle else "children of every kind are ready"
+
     def _turn(self) -> bool:
-        now = now_ms()
+        self.turned_ms = now = now_ms()
         due = self._advance(now)
         if self._phase is Phase.RUNNING:
             for staff in self._staffs:
@@ -155,7 +173,9 @@ class Supervisor:
         self._numbers += 1
         settings = self._settings.for_child(crew, self._numbers)
         source = Source(self._source.modules, crew.tasks or self._source.names, self._source.main_path)
-        return self._method.start(crew, Post(crew.pool, source, settings, dict(os.environ)))
+        child = self._method.start(crew, Post(crew.pool, source, settings, dict(os.environ)))
+        self.metrics.enlist(child)
+        return child
 
     def _read(self, child: Child) -> None:
         for report in child.reports():
@@ -186,6 +206,7 @@ class Supervisor:
         self._postmortem.release(held, child.settings, crash)
         self._watch.forget(child)
         self._staff_of(child).left(child, now_ms(), busy=any(entry.running for entry in held))
+        self.metrics.retire(child, died=bool(crash or child.killed_because or not (child.leaving or self._phase)))
         child.close()
 
     def _settle_interrupted(self, child: Child, entry: Entry) -> bool:
@@ -202,13 +223,13 @@ class Supervisor:
         return next(staff for staff in self._staffs if staff.crew is child.crew)
 
     def _greet(self) -> None:
-        if not self._is_online and self._phase is Phase.RUNNING and all(staff.complete for staff in self._staffs):
-            self._is_online = True
-            self._heartbeat.soon()
+        if not self.is_online and self._phase is Phase.RUNNING and all(staff.complete for staff in self._staffs):
+            self.is_online = True
+            self.heartbeat.soon()
             self._online()
 
     def _state(self) -> str:
-        return "draining" if self._phase is not Phase.RUNNING else "running" if self._is_online else "starting"
+        return "draining" if self._phase is not Phase.RUNNING else "running" if self.is_online else "starting"
 
     # What other threads tell.
 
@@ -240,7 +261,7 @@ class Supervisor:
         hopeless = any(staff.hopeless for staff in self._staffs)
         if self._phase is Phase.RUNNING and (self._stop.received or hopeless):
             self._phase, self._phase_ends_ms = Phase.DRAINING, now + self._settings.drain_timeout_ms
-            self._heartbeat.soon()
+            self.heartbeat.soon()
             self._draining()
             for child in self.children():
                 child.leaving = True
@@ -264,6 +285,6 @@ class Supervisor:
             self._bury(child)
         self._postmortem.wait(LAST_WRITES_S)
         self._revocations.stop()
-        self._heartbeat.stop()
+        self.heartbeat.stop()
         self._announcement.leave()
         log.debug("supervisor.ended", pid=os.getpid())

@@ -64,6 +64,8 @@ def behave(message: Message, how: str, seconds: float) -> None:
                 time.sleep(0.01)
             except BaseException:
                 journal.write("NOTE", uuid, op="clung")
+    elif how == "fail":
+        raise ValueError(uuid)
     elif how == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     elif how == "hoard":

@@ -29,7 +29,9 @@ class Stage:
         self.server = server
         self.broker = Broker(RedisBackend(server.url))
         self.keys = KeyStore(self.broker.redis)
+        self.running: Running
         self._clients: list[httpx.Client] = []
+        self._worker: Process | None = None
 
     def key(self, *scopes: str, **limits: Any) -> str:
         """Make a key."""
@@ -54,6 +56,11 @@ class Stage:
         )
         worker.wait_for_line("Worker pool online.", timeout=30)
         return worker
+
+    def work(self) -> None:
+        """Have a worker beside the service, the same one for all tests."""
+        if self._worker is None or not self._worker.alive:
+            self._worker = self.worker()
 
     def client(self, running: Running, token: str = "", **options: Any) -> httpx.Client:
         """Give a client of a service."""

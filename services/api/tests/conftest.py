@@ -44,3 +44,29 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             site.close()
             processes.close()
             stage.close()
+
+
+@pytest.fixture(scope="session")
+def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One service for all tests of this process that leave it as it was (a start takes seconds), on its own server."""
+    processes = Processes(tmp_path_factory.mktemp("shared"))
+    with Server() as server:
+        stage = Stage(processes, server)
+        stage.running = stage.serve()
+        yield stage
+        stage.close()
+        processes.close()
+
+
+@pytest.fixture
+def shared(shared_stage: Stage) -> Stage:
+    """The shared service, on an empty server."""
+    shared_stage.server.reset()
+    return shared_stage
+
+
+@pytest.fixture
+def working(shared: Stage) -> Stage:
+    """The shared service, and the shared worker beside it."""
+    shared.work()
+    return shared

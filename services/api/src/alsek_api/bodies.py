@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -25,7 +26,7 @@ class JsonResponse(Response):
 
     def render(self, content: Any) -> bytes:
         """Give the bytes."""
-        return _encode(content)
+        return write_json(content)
 
 
 class StrictRequest(Request):
@@ -56,6 +57,14 @@ class StrictRoute(APIRoute):
             return await handle(StrictRequest(request.scope, request.receive))
 
         return strictly
+
+
+def write_json(value: Any) -> bytes:
+    """Write JSON, also of what other programs left in Redis: half of a surrogate pair is escaped, NaN is null."""
+    try:
+        return _encode(value)
+    except (UnicodeEncodeError, OverflowError, RecursionError):
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def is_json(content_type: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = get_logger("alsek.api")
 access = get_logger("alsek.api.access")
+audit = get_logger("alsek.api.audit")
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -82,7 +83,19 @@ class Edge:
         seconds = time.monotonic() - exchange.began
         route = getattr(scope.get("route"), "path", None) or "other"
         self._observe(scope["method"], route, exchange.status, seconds)
-        principal = scope["state"].get("principal")
+        state = scope["state"]
+        principal = state.get("principal")
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            audit.info(
+                "change.asked",
+                request_id=exchange.request_id,
+                action=f"{scope['method']} {route}",
+                status=exchange.status,
+                key=principal.id if principal is not None else "",
+                key_name=principal.name if principal is not None else "",
+                client=scope["client"][0] if scope.get("client") else "",
+                **state.get("facts", {}),
+            )
         access.info(
             "request.served",
             request_id=exchange.request_id,
@@ -172,7 +185,7 @@ class _Exchange:
         """Answer with a problem, if nothing was answered yet."""
         if self.status:
             return
-        body = encode_problem(problem.status_code, problem.detail, problem.kind, self.request_id, problem.facts)
+        body = encode_problem(problem, self.request_id)
         headers = [(name.lower().encode(), value.encode()) for name, value in (problem.headers or {}).items()]
         headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await self.send({"type": "http.response.start", "status": problem.status_code, "headers": headers})

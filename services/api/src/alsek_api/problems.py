@@ -18,7 +18,10 @@ from alsek.exceptions import (
     BackendUnavailableError,
     MessageAlreadyExistsError,
     MessageDoesNotExistsError,
+    MessageStateError,
     PayloadTooLargeError,
+    QueueStateError,
+    UnknownQueueError,
     ValidationError,
 )
 from alsek.logging import get_logger
@@ -59,26 +62,28 @@ class Problem(HTTPException):
 def problem_response(problem: Problem, request_id: str = "") -> Response:
     """Give the response that tells of a problem."""
     return Response(
-        encode_problem(problem.status_code, problem.detail, problem.kind, request_id, problem.facts),
+        encode_problem(problem, request_id),
         problem.status_code,
         dict(problem.headers or {}),
         MEDIA_TYPE,
     )
 
 
-def encode_problem(
-    status: int, detail: str, kind: str, request_id: str, facts: Mapping[str, Any] | None = None
-) -> bytes:
-    """Give the body that tells of a problem."""
-    body: dict[str, Any] = {
-        "type": f"urn:alsek:problem:{kind}" if kind else "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
+def problem_fields(problem: Problem) -> dict[str, Any]:
+    """Give the members that tell of a problem."""
+    return {
+        "type": f"urn:alsek:problem:{problem.kind}" if problem.kind else "about:blank",
+        "title": HTTPStatus(problem.status_code).phrase,
+        "status": problem.status_code,
+        "detail": problem.detail,
+        **problem.facts,
     }
-    if request_id:
-        body["request_id"] = request_id
-    return msgspec.json.encode(body | dict(facts or {}))
+
+
+def encode_problem(problem: Problem, request_id: str = "") -> bytes:
+    """Give the body that tells of a problem."""
+    fields = problem_fields(problem)
+    return msgspec.json.encode(fields | {"request_id": request_id} if request_id else fields)
 
 
 def of_alsek(error: AlsekError) -> Problem:
@@ -96,6 +101,10 @@ def of_alsek(error: AlsekError) -> Problem:
             return Problem(413, str(error), kind="payload-too-large")
         case MessageAlreadyExistsError():
             return Problem(409, str(error), kind="message-exists")
+        case MessageStateError() | QueueStateError():
+            return Problem(409, str(error), kind="state")
+        case UnknownQueueError():
+            return Problem(404, str(error), kind="no-such-queue")
         case MessageDoesNotExistsError():
             return Problem(404, str(error), kind="no-such-message")
         case ValidationError():

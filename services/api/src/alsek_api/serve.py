@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from contextlib import contextmanager
@@ -13,10 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from alsek.exceptions import ValidationError
 from alsek.logging import get_logger
 from alsek_api.app import create_app
-from alsek_api.problems import MEDIA_TYPE, encode_problem
+from alsek_api.problems import MEDIA_TYPE, Problem, encode_problem
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator
     from types import FrameType
 
@@ -78,10 +78,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Any) -> None:
         super().__init__(config)
         self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
-        self._service.stop()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._service.stop)
         super().handle_exit(sig, frame)
 
     @contextmanager
@@ -96,6 +98,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin, and say where."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
@@ -182,6 +185,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["extensions"] = {"alsek.abort": self.transport.abort}  # type: ignore[dict-item]  # ours
         if self._clock is None:
             self._clock = self.loop.call_later(self.patience_s, self._too_slow)
 
@@ -217,7 +221,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if getattr(self.cycle, "response_complete", True) is False:
             self.transport.close()  # in the middle of an answer: nothing can be said any more
             return
-        body = encode_problem(status, detail, kind, "")
+        body = encode_problem(Problem(status, detail, kind=kind))
         head = (
             f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
             "x-content-type-options: nosniff\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"

@@ -8,11 +8,17 @@ from starlette.concurrency import run_in_threadpool
 
 from alsek.core.broker import Broker
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.async_hub import AsyncHub
 from alsek.tools.inspector import Inspector
 from alsek_api.auth.budgets import Budgets
 from alsek_api.auth.guard import Failures
 from alsek_api.auth.ring import KeyRing
 from alsek_api.auth.store import KeyStore
+from alsek_api.following import Following
+from alsek_api.incoming import Incoming
+from alsek_api.lookup import Lookup
+from alsek_api.registry import Registry
+from alsek_api.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +38,12 @@ class Service:
         # JSON whatever the workers use: what comes over HTTP is never pickled, and no pickle is opened here.
         self.broker = Broker(RedisBackend(settings.url, settings.namespace, partitions=settings.partitions))
         self.inspector = Inspector(self.broker)
+        self.registry = Registry(self.inspector)
+        self.incoming = Incoming(self.broker, settings, self.registry)
+        self.lookup = Lookup(self.broker, self.inspector)
+        self.streams = Streams(settings)
+        self.hub = AsyncHub(self.broker.redis.new_connection)
+        self.following = Following(self)
         self.keys = KeyStore(self.broker.redis)
         self.ring = KeyRing(self.broker, settings)
         self.budgets = Budgets(self.broker)
@@ -49,11 +61,13 @@ class Service:
         """Begin, on the running event loop."""
 
     def stop(self) -> None:
-        """End what would go on for long: the service is about to close."""
+        """End what would go on for long: the service is about to close. Called in the loop's thread."""
         self.stopping = True
+        self.hub.end()
 
     async def close(self) -> None:
         """Drop what is open."""
+        await self.hub.close()
         self.broker.redis.async_link.close()
         self.inspector.close()
         self.broker.redis.close()

@@ -76,6 +76,11 @@ def caller(request: Request) -> Principal:
     return principal
 
 
+def note(request: Request, **facts: Any) -> None:
+    """Add to the line of the audit log what a request changes: ids and names, never arguments."""
+    request.scope["state"].setdefault("facts", {}).update(facts)
+
+
 async def identify(request: Request) -> Principal:
     """Find out who calls by the Authorization header.
 

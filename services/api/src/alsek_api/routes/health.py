@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from alsek.exceptions import BackendError
 from alsek_api.auth.guard import needs, service_of
 from alsek_api.bodies import JsonResponse, StrictRoute
+from alsek_api.document import describe
 from alsek_api.problems import unavailable
 
 router = APIRouter(route_class=StrictRoute, tags=["operations"])
@@ -40,4 +41,4 @@ async def startupz() -> JsonResponse:
 @router.get("/v1/openapi.json", **needs("read"), include_in_schema=False)
 async def openapi(request: Request) -> JsonResponse:
     """Describe the API."""
-    return JsonResponse(request.app.openapi())
+    return JsonResponse(describe(request.app))

@@ -19,7 +19,7 @@ from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.redis.errors import translate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from alsek.storage.backends.redis.link import Argument
 
@@ -177,12 +177,13 @@ def pack(*command: Any) -> bytes:
     return packed
 
 
-async def open_wire(settings: Any, patience_s: float | None) -> Wire:
+async def open_wire(settings: Any, patience_s: float | None, make: Callable[[float | None], Wire] = Wire) -> Wire:
     """Connect and introduce ourselves.
 
     Args:
         settings: An unconnected connection of redis-py; one of Sentinel's is asked for the master.
         patience_s: See `Wire`.
+        make: Makes the wire, given `patience_s`.
 
     Raises:
         AlsekError: A row of the table in `errors`; nothing was sent but the introduction.
@@ -195,13 +196,13 @@ async def open_wire(settings: Any, patience_s: float | None) -> Wire:
     try:
         async with asyncio.timeout(limit_s):
             if isinstance(settings, UnixDomainSocketConnection):
-                _, wire = await loop.create_unix_connection(lambda: Wire(patience_s), settings.path)
+                _, wire = await loop.create_unix_connection(lambda: make(patience_s), settings.path)
             else:
                 host, port = settings.host, settings.port
                 if hasattr(settings, "connect_to"):  # Sentinel's; redis-py's way to ask it blocks
                     host, port = await asyncio.to_thread(settings.connection_pool.get_master_address)
                 context = _tls(settings) if isinstance(settings, SSLConnection) else None
-                _, wire = await loop.create_connection(lambda: Wire(patience_s), host, port, ssl=context)
+                _, wire = await loop.create_connection(lambda: make(patience_s), host, port, ssl=context)
             await _introduce(wire, settings)
     except BaseException as error:
         if wire is not None:

@@ -50,7 +50,9 @@ def put_result(tag: str, uuid: str, key: str, text: str | bytes, ttl_ms: int, ki
         kids_key: Behind the tag; empty for none.
         nx: Only if there is none.
     """
-    return Call(_script("put_result"), (tag,), (uuid, key, text, ttl_ms, "1" if nx else "0", kids_key, "0"), again=6)
+    return Call(
+        value_script("put_result"), (tag,), (uuid, key, text, ttl_ms, "1" if nx else "0", kids_key, "0"), again=6
+    )
 
 
 def note_descendant(kids_key: str, uuid: str, now_ms: int, ttl_ms: int) -> Call:
@@ -62,7 +64,7 @@ def note_descendant(kids_key: str, uuid: str, now_ms: int, ttl_ms: int) -> Call:
         now_ms: Its place in the index.
         ttl_ms: How long its result is kept.
     """
-    return Call(_script("note_descendant"), (kids_key,), (uuid, now_ms, ttl_ms))
+    return Call(value_script("note_descendant"), (kids_key,), (uuid, now_ms, ttl_ms))
 
 
 def take_results(
@@ -78,7 +80,7 @@ def take_results(
         kids_key: Index to take them out of, behind the tag.
     """
     flat = [part for pair in results for part in pair]
-    return Call(_script("take_results"), (tag,), (verb, "1" if whole else "0", kids_key, *flat))
+    return Call(value_script("take_results"), (tag,), (verb, "1" if whole else "0", kids_key, *flat))
 
 
 def read_results(reply: Sequence[Sequence[bytes | None]]) -> list[Outcome]:
@@ -96,7 +98,7 @@ def replace_status(key: str, read: str | bytes, text: str | bytes, kept_ms: int 
         kept_ms: Expiry; `None`: none.
         channel: Where the new one is published; empty: nowhere.
     """
-    return Call(_script("replace_status"), (key,), (read, text, "" if kept_ms is None else kept_ms, channel))
+    return Call(value_script("replace_status"), (key,), (read, text, "" if kept_ms is None else kept_ms, channel))
 
 
 def spend(budget: str, a_second: int, at_once: int, units: int) -> Call:
@@ -108,7 +110,7 @@ def spend(budget: str, a_second: int, at_once: int, units: int) -> Call:
         at_once: Units that it holds.
         units: What to spend, at most `at_once`.
     """
-    return Call(_script("spend"), (budget,), (a_second, at_once, units))
+    return Call(value_script("spend"), (budget,), (a_second, at_once, units))
 
 
 def spend_of_day(budget: str, a_day: int, units: int) -> Call:
@@ -119,7 +121,7 @@ def spend_of_day(budget: str, a_day: int, units: int) -> Call:
         a_day: Units of a day.
         units: What to spend.
     """
-    return Call(_script("spend_of_day"), (budget,), (a_day, units))
+    return Call(value_script("spend_of_day"), (budget,), (a_day, units))
 
 
 def announce(key: str, text: str | bytes, ttl: int | None, channel: str | None) -> Call:
@@ -131,10 +133,15 @@ def announce(key: str, text: str | bytes, ttl: int | None, channel: str | None) 
         ttl: ms; `None`: for ever.
         channel: `None`: nowhere.
     """
-    return Call(_script("announce"), (key,), (text, "" if ttl is None else ttl, channel or ""))
+    return Call(value_script("announce"), (key,), (text, "" if ttl is None else ttl, channel or ""))
 
 
 @cache
-def _script(name: str) -> Script:
+def value_script(name: str) -> Script:
+    """Load one of the scripts beside the verbs.
+
+    Args:
+        name: File name without `.lua`.
+    """
     source: Any = files(__package__).joinpath("lua_values").joinpath(f"{name}.lua").read_bytes()
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest().encode())

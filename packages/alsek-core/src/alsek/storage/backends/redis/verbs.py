@@ -154,7 +154,7 @@ class Verbs:
     ) -> None:
         self.keys = keys
         self.policy = policy
-        self._statuses = statuses
+        self.statuses = statuses
         self._crash_error = crash_error
         self._expiry_error = expiry_error
         self._revocation_error = revocation_error
@@ -162,11 +162,11 @@ class Verbs:
     @property
     def submitted_status(self) -> bytes:
         """Text of the status SUBMITTED."""
-        return self._statuses["SUBMITTED"]
+        return self.statuses["SUBMITTED"]
 
     def submit(self, partition: int, queue: str, messages: Iterable[NewMessage], *, again: bool = False) -> Call:
         """Store new messages of one queue. Reply: a code for each."""
-        args: list[Argument] = [self.policy.weight, "1" if again else "0", self._statuses["SUBMITTED"]]
+        args: list[Argument] = [self.policy.weight, "1" if again else "0", self.statuses["SUBMITTED"]]
         for message in messages:
             args += message
         return Call(script("submit"), self._keys(partition, (queue,)), args, again=1)
@@ -174,7 +174,7 @@ class Verbs:
     def claim(self, partition: int, interests: Sequence[Interest], token: str, consumer: str, want: int) -> Call:
         """Lease up to `want` messages to `token`. Reply: see `read_claim`."""
         policy = self.policy
-        status = self._statuses
+        status = self.statuses
         args: list[Argument] = [
             token, want, policy.lease_ms, policy.max_deliveries, policy.weight, policy.dlq_ms, policy.silence_ms, "0",
             consumer, policy.receipt_ms, status["RUNNING"], status["FAILED"], status["EXPIRED"],
@@ -238,7 +238,7 @@ class Verbs:
         policy = self.policy
         queues: dict[str, int] = {}
         args: list[Argument] = [
-            policy.receipt_ms, policy.weight, self._statuses["SUCCEEDED"], self._statuses["SUBMITTED"], len(groups)
+            policy.receipt_ms, policy.weight, self.statuses["SUCCEEDED"], self.statuses["SUBMITTED"], len(groups)
         ]  # fmt: skip
         for (queue, token), uuids in groups.items():
             args += (queues.setdefault(queue, len(queues) + 1), token, len(uuids), *uuids)
@@ -266,14 +266,14 @@ class Verbs:
 
     def retry(self, partition: int, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> Call:
         """Put a failed message back. Reply: a code."""
-        args = (held.uuid, held.token, delay_ms, self.policy.weight, error, body, self._statuses["RETRYING"])
+        args = (held.uuid, held.token, delay_ms, self.policy.weight, error, body, self.statuses["RETRYING"])
         return Call(script("retry"), self._keys(partition, (held.queue,)), args)
 
     def fail(self, partition: int, held: Held, reason: str, error: bytes, body: bytes = b"") -> Call:
         """Move a message to the dead letters. Reply: a code."""
         policy = self.policy
         args = (
-            held.uuid, held.token, reason, error, policy.dlq_ms, policy.receipt_ms, body, self._statuses["FAILED"],
+            held.uuid, held.token, reason, error, policy.dlq_ms, policy.receipt_ms, body, self.statuses["FAILED"],
         )  # fmt: skip
         return Call(script("fail"), self._keys(partition, (held.queue,)), args)
 
@@ -289,7 +289,7 @@ class Verbs:
     ) -> Call:
         """Give messages back; `counts` keeps the delivery on their account. Reply: a code for each."""
         policy = self.policy
-        status = self._statuses
+        status = self.statuses
         if error is None:
             error = self._crash_error if counts else b""
         args: list[Argument] = [
@@ -306,7 +306,7 @@ class Verbs:
         policy = self.policy
         args = (
             uuid, "1" if skip_if_running else "0", policy.dlq_ms, policy.receipt_ms, self._revocation_error,
-            self._statuses["FAILED"], self.keys.worker_channel(""),
+            self.statuses["FAILED"], self.keys.worker_channel(""),
         )  # fmt: skip
         return Call(script("revoke"), self._keys(partition, (queue,)), args)
 
@@ -321,7 +321,7 @@ class Verbs:
 
     def replay(self, partition: int, queue: str, uuid: str) -> Call:
         """Make a dead letter ready again. Reply: a code."""
-        args = (uuid, self.policy.weight, self._statuses["SUBMITTED"], "0")
+        args = (uuid, self.policy.weight, self.statuses["SUBMITTED"], "0")
         return Call(script("replay"), self._keys(partition, (queue,)), args, again=3)
 
     def _keys(self, partition: int, queues: Iterable[str]) -> list[str]:

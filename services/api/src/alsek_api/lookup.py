@@ -1,0 +1,192 @@
+"""What is known of one message, from all places where something is: record, receipt, ticket, status.
+
+Blocks; routes call it beside the event loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from alsek.core.ids import made_at
+from alsek.exceptions import AlsekError, MessageDoesNotExistsError
+from alsek_api.auth.keys import ANONYMOUS, Principal
+from alsek_api.problems import Problem
+
+if TYPE_CHECKING:
+    from alsek.core.broker import Broker
+    from alsek.core.message import Message
+    from alsek.tools.inspector import Inspector, MessageInfo
+
+#: States in which a message has ended.
+ENDED: Final = frozenset({"succeeded", "failed", "revoked", "expired", "dead", "ended"})
+
+#: States of a message whose callback has not been submitted, but may be.
+_BEFORE: Final = frozenset({"ready", "delayed", "running", "waiting"})
+
+_OF_STATUS: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "EXPIRED": "expired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one message.
+
+    Attributes:
+        uuid: Its id.
+        info: What its record or receipt says; `None`: both are gone, and only the ticket is left.
+        state: Its state; `ended`: nobody knows how; `waiting`: for the message whose callback it is.
+        queue: Its queue; empty: unknown.
+        task: Its task; empty: unknown.
+        root: First of the chain it belongs to; `None`: itself.
+    """
+
+    uuid: str
+    info: MessageInfo | None
+    state: str
+    queue: str
+    task: str
+    root: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing will follow."""
+        return self.state in ENDED
+
+
+class Lookup:
+    """Finds messages.
+
+    Args:
+        broker: Of the namespace.
+        inspector: Of the broker.
+    """
+
+    def __init__(self, broker: Broker, inspector: Inspector) -> None:
+        self._broker = broker
+        self._inspector = inspector
+
+    def find(self, uuid: str, principal: Principal) -> Known:
+        """Find a message.
+
+        Raises:
+            Problem: 404: there is none, or the key does not see it.
+        """
+        info: MessageInfo | None
+        try:
+            info = self._inspector.message(uuid)
+        except MessageDoesNotExistsError:
+            info = None
+        queue, task = (info.queue, info.task) if info is not None else ("", "")
+        root = before = None
+        stored = self._broker.redis.links.command("GET", self._broker.keys.ticket(uuid))
+        if stored is not None:
+            parts = [*stored.decode(errors="replace").split(" "), "", "", ""]
+            queue, task, root, before = queue or parts[0], task or parts[1], parts[2] or None, parts[3]
+        elif info is None:
+            raise self._nothing(uuid)
+        if principal.is_limited and not (queue and principal.sees(queue, task)):
+            raise self._nothing(uuid)
+        state = info.state if info is not None else self._past(uuid, queue, task, before or "")
+        return Known(uuid, info, state, queue, task, root)
+
+    def view(self, uuid: str, principal: Principal) -> dict[str, Any]:
+        """Give all that is known of a message, as it is sent.
+
+        Raises:
+            Problem: 404: there is none, or the key does not see it.
+        """
+        known = self.find(uuid, principal)
+        info, message = known.info, self._message(known)
+        location = f"/v1/messages/{uuid}"
+        view: dict[str, Any] = {
+            "uuid": uuid,
+            "state": known.state,
+            "task": known.task,
+            "queue": known.queue,
+            **(summary_of(info) if info is not None else {}),
+            "args": info.args if info is not None else None,
+            "kwargs": info.kwargs if info is not None else None,
+            "metadata": message.metadata if message is not None else None,
+            "timeout_ms": message.timeout if message is not None else None,
+            "result_ttl_ms": message.result_ttl if message is not None else None,
+            "root": known.root or (message.progenitor_uuid if message is not None else None),
+            "parent": message.previous_message_uuid if message is not None else None,
+            "children": (message.descendant_uuids or []) if message is not None else [],
+            "result_url": f"{location}/result",
+            "events_url": f"{location}/events",
+        }
+        made = view.get("created_at") or made_at(uuid)
+        return view | {"state": known.state, "task": known.task, "queue": known.queue, "created_at": made}
+
+    def result_name(self, known: Known) -> str:
+        """Give where the result of a message lies, behind the tag."""
+        message = self._message(known) if known.root is None else None
+        root = known.root or (message.progenitor_uuid if message is not None else None)
+        name: str = self._broker.keys.result_name(known.uuid, root)
+        return name
+
+    def status(self, known: Known) -> tuple[str, Any]:
+        """Give the tracked status of a message and its details; empty where it is not tracked."""
+        if not known.queue:
+            return "", None
+        name = self._broker.keys.status(known.queue, known.task, known.uuid)
+        return read_status(self._broker.redis.links.command("GET", name))
+
+    def _past(self, uuid: str, queue: str, task: str, before: str) -> str:
+        """Tell the state of a message without a record: it has ended, or it is a callback that was not submitted."""
+        links = self._broker.redis.links
+        status, _ = read_status(links.command("GET", self._broker.keys.status(queue, task, uuid)))
+        if status or not before:
+            return _OF_STATUS.get(status, "ended")
+        try:  # success and submission of the callback are one step
+            return "waiting" if self.find(before, ANONYMOUS).state in _BEFORE else "ended"
+        except Problem:
+            return "ended"
+
+    def _message(self, known: Known) -> Message | None:
+        if known.info is None or known.info.state in ("succeeded", "failed", "revoked", "expired"):
+            return None
+        try:
+            return self._broker.find(known.uuid)
+        except AlsekError:  # it cannot be read; what can be said without is said
+            return None
+
+    @staticmethod
+    def _nothing(uuid: str) -> Problem:
+        return Problem(404, f"There is no message {uuid}: it never was, or ended a while ago.", kind="no-such-message")
+
+
+def summary_of(info: MessageInfo) -> dict[str, Any]:
+    """Give what lists show of a message."""
+    error = info.error
+    progress = getattr(info, "progress", None)
+    return {
+        "uuid": info.uuid,
+        "state": info.state,
+        "task": info.task,
+        "queue": info.queue,
+        "priority": info.priority,
+        "retries": info.retries,
+        "deliveries": info.deliveries,
+        "created_at": info.created_at,
+        "due_at": info.due_at,
+        "leased_until": info.leased_until,
+        "ended_at": info.ended_at,
+        "worker": info.worker,
+        "reason": info.reason,
+        "progress": progress.as_dict() if progress is not None else None,
+        "error": None if error is None else {"name": error.name, "text": error.text, "traceback": error.traceback},
+    }
+
+
+def read_status(stored: bytes | None) -> tuple[str, Any]:
+    """Read a tracked status; empty for none, and for what cannot be read."""
+    if stored is None:
+        return "", None
+    try:
+        found = msgspec.json.decode(stored, type=dict[str, Any])
+        return str(found.get("status", "")), found.get("details")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "", None

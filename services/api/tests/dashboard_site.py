@@ -77,7 +77,14 @@ class Site:
         self.keys["blind"] = stage.key("enqueue", "operate")
         self.keys["mail"] = stage.key("read", "operate", queues=["mail*"])
         self.running = stage.serve()
+        self._shop_is_open = False
         self._visitors: list[Visitor] = []
+
+    def open_shop(self) -> None:
+        """See to it that a worker with the tasks of the shop is online."""
+        if not self._shop_is_open:
+            self.stage.worker("shop_tasks")
+            self._shop_is_open = True
 
     def visitor(self, kind: str = "admin") -> Visitor:
         """Give somebody who has logged in with a key of that kind."""
@@ -111,6 +118,7 @@ class Site:
 def visible(page: str) -> str:
     """Give the text of a page as a person reads it."""
     text = re.sub(r"<(style|script)\b.*?</\1>", " ", page, flags=re.DOTALL)
+    text = text.replace("<wbr>", "")
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", text)).replace("\u202f", " ")).strip()
 
 
@@ -124,7 +132,7 @@ def forms_in(page: str) -> dict[str, dict[str, str]]:
             fields = {}
             for tag in re.findall(r"<input\b[^>]*>", body):
                 name, value = (re.search(rf'\b{what}="([^"]*)"', tag) for what in ("name", "value"))
-                if name is not None and ("checkbox" not in tag or " checked" in tag):
+                if name is not None and (not re.search('"(checkbox|radio)"', tag) or " checked" in tag):
                     fields[name[1]] = html.unescape(value[1]) if value is not None else ""
             for name, text in re.findall(
                 r'<textarea\b[^>]*name="([^"]*)"[^>]*>(.*?)</textarea>', body, flags=re.DOTALL

@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from alsek.logging import get_logger
-from alsek_api.auth.guard import admit, identify, service_of
+from alsek_api.auth.guard import admit, identify, note, service_of
 from alsek_api.auth.keys import ANONYMOUS, Principal, Scope
 from alsek_api.dashboard.form import Form, read_form
 from alsek_api.problems import Problem
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from alsek_api.service import Service
-
-audit = get_logger("alsek.api.audit")
 
 COOKIE: Final = "alsek_session"
 FLASH: Final = "alsek_flash"
@@ -225,15 +222,9 @@ class Deed:
         """Give the path of the page that the form stood on."""
         return self.form.text("back", 2_000) or fallback
 
-    def tell(self, action: str, **facts: Any) -> None:
-        """Leave a line for those who ask later who did it."""
-        audit.info(
-            f"audit.{action}",
-            key=self.principal.id,
-            name=self.principal.name,
-            request_id=self.request.scope["state"].get("request_id", ""),
-            **{name: value for name, value in facts.items() if value not in ("", None)},
-        )
+    def tell(self, **facts: Any) -> None:
+        """Have the line of the audit log say what was changed: ids and names, never arguments."""
+        note(self.request, **{name: value for name, value in facts.items() if value not in ("", None)})
 
 
 def doing(scope: Scope) -> Any:

@@ -14,7 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from alsek.exceptions import AlsekError, MessageStateError, QueueStateError, UnknownQueueError
+from alsek.exceptions import (
+    AlsekError,
+    ScheduleConflictError,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
+    SchedulingError,
+)
 from alsek_api.dashboard.access import FLASH, LogInNeeded, Viewer, is_secure, sessions_of
 from alsek_api.dashboard.assets import Assets
 from alsek_api.dashboard.wording import FILTERS, call, percent, span
@@ -40,6 +46,9 @@ RAIL: Final = (
     ("queues", "Queues", "/queues"),
     ("messages", "Messages", "/messages"),
     ("dead-letters", "Dead letters", "/dead-letters"),
+    ("schedules", "Schedules", "/schedules"),
+    ("workers", "Workers", "/workers"),
+    ("tasks", "Tasks", "/tasks"),
 )
 
 
@@ -81,6 +90,10 @@ class Pages:
         if viewer is not None and viewer.is_new:
             sessions.keep(response, viewer.session, secure=is_secure(request))
         return response
+
+    def piece(self, template: str, **facts: Any) -> str:
+        """Make a piece of a page."""
+        return self._templates.get_template(f"{template}.html").render(now=now_ms(), **facts)
 
     def bare(self, status: int, detail: str) -> Response:
         """Make the page of an error where nothing else can be asked for, Redis least of all."""
@@ -159,10 +172,12 @@ def _to_log_in(request: Request) -> Response:
 
 def _problem_of(error: AlsekError) -> Problem:
     match error:
-        case MessageStateError() | QueueStateError():
+        case ScheduleConflictError() | ScheduleExistsError():
             return Problem(409, str(error), kind="state")
-        case UnknownQueueError():
-            return Problem(404, str(error), kind="no-such-queue")
+        case ScheduleNotFoundError():
+            return Problem(404, str(error), kind="not-found")
+        case SchedulingError():
+            return Problem(422, str(error), kind="invalid")
     return of_alsek(error)
 
 

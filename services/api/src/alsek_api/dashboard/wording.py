@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
@@ -88,6 +89,17 @@ def clock(at_ms: int | None) -> Markup:
     )
 
 
+def local(at_ms: int | None, zone: str, form: str = "%a %Y-%m-%d %H:%M:%S %Z") -> str:
+    """Write a point in time as the clocks of a zone show it."""
+    at = instant(at_ms)
+    if at is None:
+        return NOTHING
+    try:
+        return at.astimezone(ZoneInfo(zone)).strftime(form)
+    except (KeyError, ValueError, OSError):
+        return at.strftime("%a %Y-%m-%d %H:%M:%S UTC")
+
+
 def ago(at_ms: int | None, now_ms: int) -> Markup:
     """Write how long ago, or in how long; the page's script keeps it true while the page is open."""
     at = instant(at_ms)
@@ -118,6 +130,11 @@ def pretty(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         text = repr(value)
     return cut(text)
+
+
+def plain_json(value: Any) -> str:
+    """Write arguments as JSON that a form can be filled with; what is no JSON, as its text."""
+    return json.dumps(value, indent=2 if len(inline(value, 1_000)) > 80 else None, ensure_ascii=False, default=str)
 
 
 def inline(value: Any, most: int = 120) -> str:
@@ -180,6 +197,7 @@ FILTERS: Final = {
     "span": span,
     "clock": clock,
     "ago": ago,
+    "local": local,
     "pretty": pretty,
     "inline": inline,
     "cut": cut,

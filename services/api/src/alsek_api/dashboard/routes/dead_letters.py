@@ -65,7 +65,7 @@ async def letters(
 @router.post("/dead-letters/replay")
 async def replay_many(deed: Annotated[Deed, doing("operate")]) -> Response:
     """Give many dead letters a new life."""
-    return await _many(deed, "replay", deed.service.inspector.replay_all, "Replayed")
+    return await _many(deed, deed.service.inspector.replay_all, "Replayed")
 
 
 @router.post("/dead-letters/purge")
@@ -73,10 +73,10 @@ async def purge_many(deed: Annotated[Deed, doing("operate")]) -> Response:
     """Delete many dead letters for good; the name of the queue, typed in, is the confirmation."""
     if deed.form.text("confirm", 200) != deed.form.text("queue", 200):
         raise Problem(422, "Type the name of the queue to confirm. Nothing was purged.", kind="not-confirmed")
-    return await _many(deed, "purge", deed.service.inspector.purge_all, "Purged")
+    return await _many(deed, deed.service.inspector.purge_all, "Purged")
 
 
-async def _many(deed: Deed, action: str, act: Callable[..., Any], words: str) -> Response:
+async def _many(deed: Deed, act: Callable[..., Any], words: str) -> Response:
     queue, task, reason = (deed.form.text(name, 200) for name in ("queue", "task", "reason"))
     if not queue:
         raise Problem(422, "Say of which queue.", kind="invalid")
@@ -87,7 +87,7 @@ async def _many(deed: Deed, action: str, act: Callable[..., Any], words: str) ->
 
     async def carried_out() -> int:
         count: int = await deed.service.ask(all_of_them)
-        deed.tell(action, queue=queue, task=task, reason=reason, count=count)
+        deed.tell(queue=queue, task=task, reason=reason, count=count)
         return count
 
     work = asyncio.create_task(carried_out())

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from alsek.defaults import MAX_PRIORITY
 from alsek.tools.inspector import STATES, Page
 from alsek_api.auth.guard import service_of
 from alsek_api.dashboard.access import Deed, Viewer, doing, viewer
@@ -76,7 +77,7 @@ async def revoke(uuid: str, deed: Annotated[Deed, doing("operate")]) -> Response
     """End a message."""
     before = await message_of(deed.request, deed.viewer, uuid)
     await deed.service.ask(deed.service.inspector.revoke, uuid)
-    deed.tell("revoke", queue=before.queue, task=before.task, uuids=[uuid])
+    deed.tell(queue=before.queue, task=before.task, uuids=[uuid])
     words = "was running: its worker is told to stop it" if before.state == "running" else "will never run"
     return await done(deed.request, f"Revoked. It {words}.", deed.back(f"/messages/{segment(uuid)}"))
 
@@ -86,7 +87,7 @@ async def run_now(uuid: str, deed: Annotated[Deed, doing("operate")]) -> Respons
     """Make a delayed message ready."""
     before = await message_of(deed.request, deed.viewer, uuid)
     await deed.service.ask(deed.service.inspector.run_now, uuid)
-    deed.tell("run_now", queue=before.queue, task=before.task, uuids=[uuid])
+    deed.tell(queue=before.queue, task=before.task, uuids=[uuid])
     return await done(deed.request, "It is ready now.", deed.back(f"/messages/{segment(uuid)}"))
 
 
@@ -94,11 +95,11 @@ async def run_now(uuid: str, deed: Annotated[Deed, doing("operate")]) -> Respons
 async def reprioritize(uuid: str, deed: Annotated[Deed, doing("operate")]) -> Response:
     """Give a waiting message another place in its line."""
     before = await message_of(deed.request, deed.viewer, uuid)
-    priority = deed.form.whole("priority", 0, 2**53)
+    priority = deed.form.whole("priority", 0, MAX_PRIORITY)
     if priority is None:
         raise Problem(422, "Say which priority: a whole number, lower runs sooner.", kind="invalid")
     await deed.service.ask(deed.service.inspector.reprioritize, uuid, priority)
-    deed.tell("reprioritize", queue=before.queue, task=before.task, uuids=[uuid])
+    deed.tell(queue=before.queue, task=before.task, uuids=[uuid])
     return await done(deed.request, f"Its priority is {priority} now.", deed.back(f"/messages/{segment(uuid)}"))
 
 
@@ -107,7 +108,7 @@ async def replay(uuid: str, deed: Annotated[Deed, doing("operate")]) -> Response
     """Give a dead letter a new life."""
     before = await message_of(deed.request, deed.viewer, uuid)
     await deed.service.ask(deed.service.inspector.replay, uuid)
-    deed.tell("replay", queue=before.queue, task=before.task, uuids=[uuid])
+    deed.tell(queue=before.queue, task=before.task, uuids=[uuid])
     return await done(deed.request, "Replayed: it waits to be run anew.", deed.back(f"/messages/{segment(uuid)}"))
 
 
@@ -116,7 +117,7 @@ async def purge(uuid: str, deed: Annotated[Deed, doing("operate")]) -> Response:
     """Delete a dead letter for good."""
     before = await message_of(deed.request, deed.viewer, uuid)
     await deed.service.ask(deed.service.inspector.purge, uuid)
-    deed.tell("purge", queue=before.queue, task=before.task, uuids=[uuid])
+    deed.tell(queue=before.queue, task=before.task, uuids=[uuid])
     return await done(deed.request, "Purged: it is gone for good.", deed.back("/dead-letters"))
 
 

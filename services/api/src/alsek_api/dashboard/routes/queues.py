@@ -45,7 +45,7 @@ async def pause(name: str, deed: Annotated[Deed, doing("operate")]) -> Response:
     check_sees(deed.principal, name, whole=True)
     reason = deed.form.text("reason", 500)
     await deed.service.ask(deed.service.inspector.pause, name, reason, by=deed.principal.name)
-    deed.tell("pause", queue=name)
+    deed.tell(queue=name)
     return await done(deed.request, f"Queue {name} is paused.", deed.back(f"/queues/{segment(name)}"))
 
 
@@ -54,5 +54,5 @@ async def resume(name: str, deed: Annotated[Deed, doing("operate")]) -> Response
     """Let a queue go on."""
     check_sees(deed.principal, name, whole=True)
     await deed.service.ask(deed.service.inspector.resume, name)
-    deed.tell("resume", queue=name)
+    deed.tell(queue=name)
     return await done(deed.request, f"Queue {name} goes on.", deed.back(f"/queues/{segment(name)}"))

@@ -23,9 +23,6 @@ MOST_IN_A_CALL: Final = 500
 #: Dead letters that never expire.
 FOR_EVER: Final = -1
 
-#: The revocation of a message that is not there yet (a callback whose parent still waits) is remembered so long, ms.
-FORESIGHT_MS: Final = 604_800_000
-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -309,7 +306,7 @@ class Verbs:
         policy = self.policy
         args = (
             uuid, "1" if skip_if_running else "0", policy.dlq_ms, policy.receipt_ms, self._revocation_error,
-            self.statuses["FAILED"], self.keys.worker_channel(""), FORESIGHT_MS,
+            self.statuses["FAILED"], self.keys.worker_channel(""),
         )  # fmt: skip
         return Call(script("revoke"), self._keys(partition, (queue,)), args)
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from itertools import accumulate
 from operator import add
 from threading import Lock
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from alsek.tools.families import Described
 from alsek_worker.tally import (
     BOUNDS,
     CLAIMED,
@@ -32,21 +32,12 @@ from alsek_worker.tally import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from prometheus_client import Metric
 
     from alsek_worker.children import Child
     from alsek_worker.tally import Tally
-
-
-class Described(NamedTuple):
-    """A metric, as the reference shows it."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    meaning: str
 
 
 _PAIR: Final = ("queue", "task")
@@ -171,17 +162,17 @@ class PoolMetrics:
             for tally in self._tallies.values():
                 _merge(rows, redis, tally)
         for counter, one in MESSAGES.items():
-            yield _counter(one, {pair: row[counter] for pair, row in rows.items()})
+            yield one.of({pair: row[counter] for pair, row in rows.items()})
         for counter, one in LEASES.items():
             by_queue: Counter[tuple[str, ...]] = Counter()
             for (queue, _), row in rows.items():
                 by_queue[queue,] += row[counter]
-            yield _counter(one, by_queue)
+            yield one.of(by_queue)
         for at, one in HISTOGRAMS.items():
             size = len(BOUNDS) + 2
-            yield _histogram(one, BOUNDS, {pair: row[at : at + size] for pair, row in rows.items()})
-        yield _histogram(REDIS, REDIS_BOUNDS, {("exchange",): redis, ("renew",): beats})
-        yield _counter(DEATHS, {(kind,): count for kind, count in deaths.items()})
+            yield one.histogram(BOUNDS, {pair: row[at : at + size] for pair, row in rows.items()})
+        yield REDIS.histogram(REDIS_BOUNDS, {("exchange",): redis, ("renew",): beats})
+        yield DEATHS.of({(kind,): count for kind, count in deaths.items()})
         yield from self._gauges()
 
     def _gauges(self) -> Iterator[Metric]:
@@ -195,9 +186,9 @@ class PoolMetrics:
                 running += entry.running
                 slots[child.settings.queues[entry.queue_index], "running" if entry.running else "held"] += 1
             slots["", "free"] += 0 if child.leaving else max(0, child.settings.concurrency - running)
-        yield _gauge(SLOTS, slots)
-        yield _gauge(CHILDREN, at_work)
-        yield _gauge(CONNECTED, {(): int(self._connected())})
+        yield SLOTS.of(slots)
+        yield CHILDREN.of(at_work)
+        yield CONNECTED.of({(): int(self._connected())})
 
 
 def _merge(rows: dict[tuple[str, str], list[int]], redis: list[int], tally: Tally) -> None:
@@ -205,32 +196,3 @@ def _merge(rows: dict[tuple[str, str], list[int]], redis: list[int], tally: Tall
         before = rows.get(pair)
         rows[pair] = row if before is None else list(map(add, before, row))
     redis[:] = map(add, redis, tally.redis())
-
-
-def _counter(one: Described, values: Mapping[tuple[str, ...], float]) -> Metric:
-    from prometheus_client.core import CounterMetricFamily
-
-    family = CounterMetricFamily(one.name, one.meaning, labels=one.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
-
-
-def _gauge(one: Described, values: Mapping[tuple[str, ...], float]) -> Metric:
-    from prometheus_client.core import GaugeMetricFamily
-
-    family = GaugeMetricFamily(one.name, one.meaning, labels=one.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
-
-
-def _histogram(one: Described, bounds: Sequence[float], values: Mapping[tuple[str, ...], Sequence[int]]) -> Metric:
-    from prometheus_client.core import HistogramMetricFamily
-
-    family = HistogramMetricFamily(one.name, one.meaning, labels=one.labels)
-    edges = [*map(str, bounds), "+Inf"]
-    for labels, numbers in values.items():
-        buckets = list(zip(edges, accumulate(map(float, numbers[1:])), strict=True))
-        family.add_metric(labels, buckets, numbers[0] / 1e6)
-    return family

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from alsek.cli import services
 from alsek.cli.configuration import configure
 from alsek.cli.dead_letters import dlq
+from alsek.cli.exporter import exporter
 from alsek.cli.fsck import fsck
 from alsek.cli.look import explain, messages, queues, revoke, show
 from alsek.cli.operate import pause, reprioritize, resume, run_now
@@ -100,6 +101,7 @@ app.command()(reprioritize)
 app.command("run-now")(run_now)
 app.add_typer(dlq, name="dlq")
 app.command()(fsck)
+app.command()(exporter)
 
 
 def _show_version(wanted: bool) -> None:

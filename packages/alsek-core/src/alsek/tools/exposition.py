@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Protocol
 
 from alsek.exceptions import MissingExtraError
+from alsek.tools.families import Described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 DISTRIBUTIONS: Final = {
     "core": "alsek-core", "worker": "alsek-worker", "scheduler": "alsek-scheduler", "api": "alsek-api",
 }  # fmt: skip
+
+BUILD_INFO: Final = Described(
+    "alsek_build_info", "gauge", ("service", "version", "core", "python"), "Versions of what runs here; always 1."
+)
 
 
 class Collector(Protocol):
@@ -72,22 +77,13 @@ class BuildInfo:
     """
 
     def __init__(self, service: str) -> None:
-        self._labels = {
-            "service": service,
-            "version": _version(DISTRIBUTIONS[service]),
-            "core": _version(DISTRIBUTIONS["core"]),
-            "python": platform.python_version(),
-        }
+        self._values = (
+            service, _version(DISTRIBUTIONS[service]), _version(DISTRIBUTIONS["core"]), platform.python_version(),
+        )  # fmt: skip
 
     def collect(self) -> Iterable[Metric]:
         """Give the one sample."""
-        from prometheus_client.core import GaugeMetricFamily
-
-        family = GaugeMetricFamily(
-            "alsek_build_info", "Versions of what runs here; always 1.", labels=list(self._labels)
-        )
-        family.add_metric(list(self._labels.values()), 1)
-        yield family
+        yield BUILD_INFO.of({self._values: 1})
 
 
 def _version(distribution: str) -> str:

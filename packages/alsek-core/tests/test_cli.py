@@ -11,11 +11,12 @@ import pytest
 import redis
 
 from alsek import Broker, Message
+from alsek.cli.services import HOMES
 from alsek.storage.backends.redis import RedisBackend
 from harness.server import free_port
 
 COMMANDS = (
-    "up", "queues", "messages", "show", "explain", "revoke", "dlq", "fsck",
+    "up", "queues", "messages", "show", "explain", "revoke", "dlq", "fsck", "doctor", "exporter",
     "thread-pool", "process-pool", "async-pool", "worker",
 )  # fmt: skip
 
@@ -84,17 +85,8 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
     assert f"    alsek {command}" in done.stdout
 
 
-@pytest.mark.parametrize(("command", "package"), [("scheduler", "alsek-scheduler"), ("api", "alsek-api")])
+@pytest.mark.parametrize(("command", "package"), sorted(HOMES.items()))
 def test_a_command_of_a_service_that_is_not_installed_names_the_package(command: str, package: str) -> None:
-    done = run(command, "my_tasks")
-
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.splitlines() == [f"alsek: `alsek {command}` comes with {package}: pip install {package}"]
-
-
-@pytest.mark.parametrize("command", ["thread-pool", "process-pool", "async-pool", "worker"])
-def test_without_the_worker_service_its_commands_name_it(command: str) -> None:
     done = python(f"""
 import alsek.cli.services as services
 services.entry_points = lambda group: ()
@@ -103,7 +95,8 @@ main(["{command}", "my_tasks"])
 """)
 
     assert done.returncode == 2
-    assert done.stderr.splitlines() == [f"alsek: `alsek {command}` comes with alsek-worker: pip install alsek-worker"]
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [f"alsek: `alsek {command}` comes with {package}: pip install {package}"]
 
 
 def test_a_mistyped_command_is_told_with_the_one_that_was_meant() -> None:

@@ -215,3 +215,16 @@ def test_programs_are_told_of_a_mistake_in_one_line(tmp_path: Path, text: str, c
 def test_every_shared_setting_has_a_variable_of_its_own() -> None:
     assert env_var("redis_url") == "ALSEK_REDIS_URL"
     assert len({env_var(name) for name in SHARED}) == len(SHARED)
+
+
+def test_a_group_of_a_service_takes_its_own_options_from_outside_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "alsek.toml"
+    path.write_text("[api]\nport = 8080\n")
+    monkeypatch.setenv("ALSEK_API_HOST", "::1")
+
+    found = shown(capsys, "api", "--config", str(path))
+
+    assert found["host"] == ("::1", "ALSEK_API_HOST")
+    assert found["port"] == (8080, "file")

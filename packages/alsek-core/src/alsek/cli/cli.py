@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from alsek.cli import services
 from alsek.cli.configuration import configure
 from alsek.cli.dead_letters import dlq
+from alsek.cli.doctor import doctor
 from alsek.cli.exporter import exporter
 from alsek.cli.fsck import fsck
 from alsek.cli.look import explain, messages, queues, revoke, show
@@ -85,6 +86,7 @@ Examples:
   alsek explain 01a20e33-...               why a message does not run now
   alsek pause mail                         let nothing more of a queue start, until `alsek resume mail`
   alsek fsck                               check that what stands in Redis is whole
+  alsek doctor                             check Redis, its settings and the workers, and say what to do
 """,
 )
 app.command()(up)
@@ -101,6 +103,7 @@ app.command()(reprioritize)
 app.command("run-now")(run_now)
 app.add_typer(dlq, name="dlq")
 app.command()(fsck)
+app.command()(doctor)
 app.command()(exporter)
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from alsek.defaults import FORESIGHT_MS
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import (
     Ack,

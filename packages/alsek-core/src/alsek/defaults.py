@@ -41,6 +41,9 @@ DEFAULT_MAX_DELIVERIES: Final = 5
 #: the longest series of repeats after a lost reply.
 DEFAULT_RECEIPT_MS: Final = 60_000
 
+#: The revocation of a message that is not there yet (a callback whose parent still waits) is remembered so long, ms.
+FORESIGHT_MS: Final = 604_800_000
+
 #: A result with `result_ttl=None` is kept this long: finished work must not fill Redis.
 DEFAULT_RESULT_RETENTION_MS: Final = 604_800_000
 

@@ -313,6 +313,9 @@ class QueueModel:
         record, receipt = self.partition.record(uuid), self.partition.receipt(uuid)
         if receipt is not None:
             return int(Code.REPEATED if receipt.letter == "V" else Code.STALE)
+        if record is None:
+            # It may still come, as somebody's callback.
+            self._close(now, uuid, "V", "", "revoked", self._revocation_error, kept_ms=FORESIGHT_MS)
         if record is None or record.state is None:
             return int(Code.MISSING)
         if record.state not in tuple(LIVE):
@@ -565,9 +568,19 @@ class QueueModel:
         else:
             del self.partition.kept[name]
 
-    def _close(self, now: int, uuid: str, letter: str, token: str, reason: str = "", details: str = "") -> None:
+    def _close(
+        self,
+        now: int,
+        uuid: str,
+        letter: str,
+        token: str,
+        reason: str = "",
+        details: str = "",
+        kept_ms: int | None = None,
+    ) -> None:
         """The record gives way to a receipt; it remembers for a while how the message ended, and under whom."""
-        self.partition.records[uuid] = Receipt(letter, token, now, reason, details, now + self.policy.receipt_ms)
+        vanishes_at = now + (self.policy.receipt_ms if kept_ms is None else kept_ms)
+        self.partition.records[uuid] = Receipt(letter, token, now, reason, details, vanishes_at)
 
     def _tell(self, now: int, queue: str, uuid: str, record: Record, name: str, *, ended: bool = False) -> None:
         """The status of a tracked message: stored and published. It gets an expiry only at the end.

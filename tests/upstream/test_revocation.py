@@ -219,3 +219,17 @@ def test_a_callback_of_a_revoked_message_does_not_run(worked: ModuleType) -> Non
 
     eventually(lambda: worked.story(message)[-1][0] == "on_failure", what="its end")
     assert not worked.status_tracker.exists(child)
+
+
+def test_a_callback_revoked_before_its_time_never_comes(worked: ModuleType) -> None:
+    child = worked.add.generate((1, 1), submit=False)
+    message = running("in_thread", worked, callback=child)
+
+    worked.add.revoke(child)
+    worked.let_go(message)
+
+    end = worked.status_tracker.wait_for(message, [TaskStatus.SUCCEEDED, TaskStatus.FAILED], timeout=10)
+    assert end is TaskStatus.SUCCEEDED
+    assert worked.add.is_revoked(child)
+    assert not worked.broker.exists(child)
+    assert not worked.result_store.exists(child)

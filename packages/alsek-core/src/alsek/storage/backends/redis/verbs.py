@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from alsek.defaults import DEFAULT_LEASE_MS, DEFAULT_MAX_DELIVERIES, DEFAULT_RECEIPT_MS, DEFAULT_TTL
+from alsek.defaults import DEFAULT_LEASE_MS, DEFAULT_MAX_DELIVERIES, DEFAULT_RECEIPT_MS, DEFAULT_TTL, FORESIGHT_MS
 from alsek.storage.backends.redis.link import Argument, Call
 from alsek.storage.backends.redis.scripts import script
 from alsek.storage.keys import PRIORITY_WEIGHT, Keys
@@ -306,7 +306,7 @@ class Verbs:
         policy = self.policy
         args = (
             uuid, "1" if skip_if_running else "0", policy.dlq_ms, policy.receipt_ms, self._revocation_error,
-            self.statuses["FAILED"], self.keys.worker_channel(""),
+            self.statuses["FAILED"], self.keys.worker_channel(""), FORESIGHT_MS,
         )  # fmt: skip
         return Call(script("revoke"), self._keys(partition, (queue,)), args)
 

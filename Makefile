@@ -10,7 +10,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-all test-python check bench e2e e2e-browser chaos format lock assets clean
+.PHONY: help env demo up test test-all test-python check bench e2e e2e-browser chaos format lock assets clean secrets e2e-compose chart helm-test prometheus-test
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,15 @@ e2e: $(VENV)/.dev ## real processes, real servers, injected faults
 e2e-browser: $(VENV)/.dev ## the dashboard in a real browser (Debian: apt install chromium); screenshots in .screenshots
 	@$(BIN)/python -m pytest services/api/tests/browser -m heavy --timeout 600 $(ARGS)
 
+e2e-compose: $(VENV)/.dev ## build the images, run compose.yaml on a Docker engine, and break it (needs dockerd, as root)
+	@$(BIN)/python -m pytest tests/compose -m heavy --timeout 1200 $(ARGS)
+
+helm-test: $(VENV)/.dev ## the Helm chart: lint, every toggle, every values file against the schemas of Kubernetes
+	@$(BIN)/python -m pytest tests/helm -n $(JOBS) -m "heavy or not heavy" --timeout 600 $(ARGS)
+
+prometheus-test: $(VENV)/.dev ## rules and dashboards: promtool's cases, a real Prometheus on a real run (Debian: apt install prometheus)
+	@$(BIN)/python -m pytest tests/prometheus -m "heavy or not heavy" --timeout 600 $(ARGS)
+
 chaos: $(VENV)/.dev ## the fault tests again, longer and with the slow ones (replay: ALSEK_CHAOS_SEED=n)
 	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests -n $(JOBS) \
 	    -m "slow or chaos" --timeout 3600 $(ARGS)
@@ -66,6 +75,12 @@ lock: $(VENV)/.dev ## pin the dependencies anew (ARGS=--upgrade for newer releas
 
 assets: $(VENV)/.dev ## fetch what the dashboard takes from npm, where `make env` could not
 	@$(BIN)/python services/api/hatch_build.py
+
+chart: $(VENV)/.dev ## make what the Helm chart derives from its values, the rules and the dashboards
+	@$(BIN)/python scripts/chart
+
+secrets: $(VENV)/.run ## make passwords, ACL users and the first API key for docker compose, in ./secrets, where there are none
+	@$(BIN)/python scripts/make-secrets
 
 clean: ## remove environments, caches and build results
 	@rm -rf .venv .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

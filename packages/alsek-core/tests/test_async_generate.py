@@ -173,9 +173,9 @@ def test_a_lost_reply_stores_a_message_once(server: Server, proxy: Proxy, namesp
 
 
 def test_a_redis_that_is_away_is_told_to_all(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alsek.core import async_generate
+    from alsek.core import async_submit
 
-    monkeypatch.setattr(async_generate, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(async_submit, "PATIENCE_S", 0.2)
     proxy.refuse()
     work = task(Broker(RedisBackend(f"redis://127.0.0.1:{proxy.port}/0")))(lambda: None)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from alsek.core.async_submit import submit_async
 from alsek.core.hooks import TaskHooks
 from alsek.core.uniqueness import enqueue_async
-from alsek.defaults import DEFAULT_TTL
-from alsek.exceptions import MessageAlreadyExistsError
-from alsek.storage.backends.redis.scripts import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,25 +17,6 @@ if TYPE_CHECKING:
     from alsek.core.message import Message
     from alsek.core.status.standard import StatusTracker
     from alsek.storage.backends.redis.unique_verbs import Unique
-
-#: As of the synchronous calls: how long an unreachable Redis is ridden out, seconds.
-_PATIENCE_S: Final = 5.0
-
-
-async def submit_async(
-    broker: Broker, message: Message, ttl: int | None = DEFAULT_TTL, *, kept_status_ms: int | None = None
-) -> None:
-    """Store a message and make it available, in one step; see `Broker.submit`.
-
-    What the tasks of one event loop submit at the same moment travels together. Cancelled while it waits, the message
-    may be stored or not.
-    """
-    new = broker.new_message(message, ttl, kept_status_ms)
-    backend = broker.redis
-    partition = backend.keys.partition(new.uuid)
-    code = await backend.async_link.submit(broker, partition, message.queue, new, patience=_PATIENCE_S)
-    if code == Code.EXISTS:
-        raise MessageAlreadyExistsError(f"{message.summary} exists already; submit a duplicate() instead")
 
 
 class AsyncGenerate(TaskHooks):

@@ -23,6 +23,7 @@ from alsek.types import SUPPORTED_MECHANISMS, SupportedMechanismType
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from alsek.core.async_broker import AsyncBroker
     from alsek.core.broker import Broker
     from alsek.core.status.standard import StatusTracker
     from alsek.core.typed import TypedTask
@@ -42,7 +43,7 @@ class Task(Calling):
 
     Args:
         function: What is run; `async def` needs `mechanism="async"`.
-        broker: Takes the messages.
+        broker: Takes the messages; of an `AsyncBroker`, its twin does.
         name: Unique name; by default the function's.
         queue: Where messages wait.
         timeout: Longest run of one attempt, ms.
@@ -69,7 +70,7 @@ class Task(Calling):
     def __init__(
         self,
         function: Callable[..., Any],
-        broker: Broker,
+        broker: Broker | AsyncBroker,
         name: str | None = None,
         queue: str | None = None,
         timeout: int = DEFAULT_TASK_TIMEOUT,
@@ -94,7 +95,8 @@ class Task(Calling):
         if getattr(getattr(status_tracker, "backend", None), "IS_ASYNC", False):
             raise ValueError("a task needs a StatusTracker with a synchronous backend, not an AsyncStatusTracker")
         self.function = function
-        self.broker = broker
+        given: Any = broker
+        self.broker: Broker = getattr(given, "broker", given)  # of an AsyncBroker, its twin
         self.queue = queue or DEFAULT_QUEUE
         self.timeout = timeout
         self.max_retries = max_retries
@@ -225,7 +227,7 @@ class TriggerTask(Task):
 
 
 def task(
-    broker: Broker,
+    broker: Broker | AsyncBroker,
     name: str | None = None,
     queue: str | None = None,
     timeout: int = DEFAULT_TASK_TIMEOUT,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from alsek.core.envelope import open_error
-from alsek.defaults import DEFAULT_RESULT_RETENTION_MS, MAX_RESULT_BYTES
-from alsek.exceptions import PayloadTooLargeError, TaskFailedError
+from alsek.defaults import MAX_RESULT_BYTES
+from alsek.exceptions import TaskFailedError
 from alsek.storage.backends.own_results import Looks, OwnResults
 from alsek.storage.backends.redis.results import Results
 from alsek.storage.backends.redis.standard import RedisBackend
-from alsek.storage.backends.redis.verbs import StoredResult
+from alsek.storage.result_form import Family, Found, ResultForm, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from alsek.storage.backends.redis.values import Outcome, TakeVerb
 
 
-class ResultStore:
+class ResultStore(ResultForm):
     """Keeps results. Fetching one deletes it, unless it is kept on purpose.
 
     A result is found by the message it belongs to: its uuid, and its `progenitor_uuid` if it has one. Safe for threads;
@@ -40,27 +39,7 @@ class ResultStore:
     def __init__(self, backend: Backend, max_result_bytes: int = MAX_RESULT_BYTES) -> None:
         if backend.IS_ASYNC:
             raise NotImplementedError(f"results need a synchronous backend, not a {type(backend).__name__}")
-        self.backend = backend
-        self.max_result_bytes = max_result_bytes
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(backend={self.backend!r})"
-
-    @staticmethod
-    def get_storage_name(message: Message) -> str:
-        """Give the name of a message's result."""
-        progenitor = message.progenitor_uuid
-        return f"results:{progenitor}:descendants:{message.uuid}" if progenitor else f"results:{message.uuid}"
-
-    def serialize(self, result: Any) -> str | bytes:
-        """Turn a result into what is stored behind the time of writing."""
-        text: str | bytes = self.backend.serializer.forward(result)
-        return text
-
-    def deserialize(self, stored: bytes) -> tuple[Any, int]:
-        """Turn what is stored back into the result and the time of writing, ms."""
-        written, _, text = stored.partition(b":")
-        return self.backend.reverse(text), int(written)
+        super().__init__(backend, max_result_bytes)
 
     def set(self, message: Message, result: Any, nx: bool = True) -> None:
         """Store a result, and tell those who wait for it. It is kept for `message.result_ttl`, or seven days.
@@ -125,8 +104,8 @@ class ResultStore:
                 raise KeyError(f"{message.summary} has no result")
         else:
             results = self._wait(message, timeout, keep, descendants)
-        shown = [_shown(found, with_metadata) for found in results]
-        return shown if descendants else shown[0]
+        told = [shown(found, with_metadata) for found in results]
+        return told if descendants else told[0]
 
     def delete(self, message: Message, descendants: bool = True, missing_ok: bool = False) -> int:
         """Delete results without fetching them.
@@ -173,33 +152,6 @@ class ResultStore:
             except TaskFailedError as error:
                 yield message, error
 
-    def wire(self, message: Message, result: Any) -> StoredResult:
-        """Give a result the form in which an ack stores it, in the same step.
-
-        Raises:
-            SerializationError: The serializer cannot hold it.
-            PayloadTooLargeError: It takes more than `max_result_bytes`.
-        """
-        text = self.serialize(result)
-        size = len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode())
-        if size > self.max_result_bytes:
-            raise PayloadTooLargeError(
-                f"The result of {message.summary} takes {size:,} bytes, more than the {self.max_result_bytes:,} "
-                "allowed: keep large data elsewhere, and return its address",
-                size=size,
-                limit=self.max_result_bytes,
-            )
-        kids_key, progenitor = "", message.progenitor_uuid
-        if progenitor and isinstance(self.backend, RedisBackend):
-            keys = self.backend.keys
-            if keys.partition(progenitor) == keys.partition(message.uuid):
-                kids_key = keys.kids(progenitor).removeprefix(keys.tag_of(progenitor))
-            else:
-                # Out of reach for the step that stores the result.
-                redis = Results(keys, self.backend.links)
-                redis.note_descendant(progenitor, message.uuid, time.time_ns() // 1_000_000, _ttl(message))
-        return StoredResult(self.get_storage_name(message), text, _ttl(message), kids_key)
-
     def is_engine_native(self, backend: Backend) -> bool:
         """Tell whether an ack on a backend may store results itself: same place, and nothing overridden."""
         cls = type(self)
@@ -210,6 +162,15 @@ class ResultStore:
             and isinstance(self.backend, RedisBackend)
             and self.backend.same_store(backend)
         )
+
+    def collect(self, messages: Sequence[Message]) -> Iterator[tuple[Message, Any]]:
+        """Fetch the results that are there, and delete them in the same step; a few round trips for all.
+
+        Yields:
+            Message and result; a `TaskFailedError` stands in the place of a result that there will never be.
+        """
+        members = [(message.uuid, self.get_storage_name(message)) for message in messages]
+        yield from self._told(messages, members, self._results.delete(members, "take", members[0][0], whole=False))
 
     def watch(self, channels: Iterable[str]) -> Subscription | Looks:
         """Be told when to look; use it in a `with` block."""
@@ -223,40 +184,12 @@ class ResultStore:
             return Results(self.backend.keys, self.backend.links)
         return OwnResults(self.backend)
 
-    # Which results belong to a message.
-
-    def _family(self, message: Message, descendants: bool) -> _Family:
-        root = message.progenitor_uuid or message.uuid
-        members: dict[str, str] = {message.uuid: self.get_storage_name(message)}
-        if not descendants:
-            return _Family(root, list(members.items()), True)
-        known = message.descendant_uuids
-        uuids = known or []
-        if not known:
-            members.setdefault(root, f"results:{root}")
-            uuids = self._results.descendants(root)
-        for uuid in uuids:
-            members.setdefault(uuid, f"results:{root}:descendants:{uuid}")
-        return _Family(root, list(members.items()), bool(known))
-
-    def _complete(self, family: _Family, outcomes: Sequence[Outcome], *, raising: bool = False) -> list[_Found] | None:
-        """Give the results if that is all one may wait for."""
-        found = [
-            _Found(uuid, *self.deserialize(outcome.text))
-            for (uuid, _), outcome in zip(family.members, outcomes, strict=True)
-            if outcome.text is not None
-        ]
-        if len(found) == len(outcomes) if family.all_wanted else found:
-            return sorted(found, key=lambda one: one.timestamp)
-        if raising:
-            for (uuid, _), outcome in zip(family.members, outcomes, strict=True):
-                if outcome.hopeless and (family.all_wanted or uuid == family.members[0][0]):
-                    raise _failure(uuid, outcome)
-        return None
+    def _family(self, message: Message, descendants: bool) -> Family:
+        return self._family_of(message, descendants, self._results.descendants)
 
     # Getting at them.
 
-    def _wait(self, message: Message, timeout: int, keep: bool, descendants: bool) -> list[_Found]:
+    def _wait(self, message: Message, timeout: int, keep: bool, descendants: bool) -> list[Found]:
         deadline = time.monotonic() + timeout / 1000
         family = self._family(message, descendants)
         while True:
@@ -276,42 +209,5 @@ class ResultStore:
                     if event is None:
                         raise TimeoutError(f"{message.summary} had no result within {timeout:,} ms")
 
-    def _channels(self, family: _Family) -> list[str]:
-        if not isinstance(self.backend, RedisBackend):
-            return [uuid for uuid, _ in family.members]
-        keys = self.backend.keys
-        channels = [keys.done_channel(uuid) for uuid, _ in family.members]
-        return channels if family.all_wanted else [*channels, keys.kids(family.root)]
-
-    def _delete(self, family: _Family, verb: TakeVerb, *, whole: bool) -> list[Outcome]:
+    def _delete(self, family: Family, verb: TakeVerb, *, whole: bool) -> list[Outcome]:
         return self._results.delete(family.members, verb, family.root, whole=whole)
-
-
-class _Family(NamedTuple):
-    """The results that one question is about: uuid and name of each, the message's own first."""
-
-    root: str
-    members: list[tuple[str, str]]
-    all_wanted: bool
-
-
-class _Found(NamedTuple):
-    uuid: str
-    result: Any
-    timestamp: int
-
-
-def _shown(found: _Found, with_metadata: bool) -> Any:
-    if with_metadata:
-        return {"result": found.result, "timestamp": found.timestamp, "uuid": found.uuid}
-    return found.result
-
-
-def _failure(uuid: str, outcome: Outcome) -> TaskFailedError:
-    details = open_error(outcome.error)
-    what = "" if details is None else f": {details.name}: {details.text}"
-    return TaskFailedError(f"message {uuid} ended without a result{what}", uuid=uuid, exception_details=details)
-
-
-def _ttl(message: Message) -> int:
-    return DEFAULT_RESULT_RETENTION_MS if message.result_ttl is None else message.result_ttl

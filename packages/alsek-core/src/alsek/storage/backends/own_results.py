@@ -9,7 +9,7 @@ from alsek.storage.backends.redis.subscriber import Event
 from alsek.storage.backends.redis.values import Outcome, TakeVerb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from alsek.storage.backends.abstract import Backend
     from alsek.storage.backends.redis.results import Member
@@ -84,6 +84,13 @@ class Looks:
         else:
             time.sleep(left)
         return Event(None)
+
+    def add(self, _channels: Iterable[str]) -> None:
+        """Look at once."""
+        self._first = True
+
+    def drop(self, _channels: Iterable[str]) -> None:
+        """There is nothing to leave."""
 
     def __enter__(self) -> Self:
         return self

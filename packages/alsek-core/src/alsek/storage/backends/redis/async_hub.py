@@ -13,7 +13,7 @@ from redis import exceptions as redis_errors
 from alsek.exceptions import AlsekError
 from alsek.logging import get_logger
 from alsek.storage.backends.redis.async_wire import Wire, open_wire, pack
-from alsek.storage.backends.redis.hub import Event
+from alsek.storage.backends.redis.listener import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,11 +6,9 @@ The twin of `link`: the same calls, errors and repeats. One instance belongs to 
 from __future__ import annotations
 
 import asyncio
-import threading
 from copy import copy
 from random import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from weakref import WeakKeyDictionary
 
 from redis import exceptions as redis_errors
 
@@ -219,30 +217,6 @@ class AsyncLink:
             self.close()
             self._end = None
             await asyncio.sleep(0)
-
-
-class AsyncLinks:
-    """The links of one backend, one for each running event loop; safe for threads.
-
-    Args:
-        new_link: Makes an unconnected link.
-    """
-
-    def __init__(self, new_link: Callable[[], AsyncRoute]) -> None:
-        self._new_link = new_link
-        self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRoute] = WeakKeyDictionary()
-        self._lock = threading.Lock()
-
-    def current(self) -> AsyncRoute:
-        """Give the link of the running loop."""
-        loop = asyncio.get_running_loop()
-        link = self._links.get(loop)
-        if link is None:
-            with self._lock:
-                for closed in [known for known in self._links if known.is_closed()]:
-                    del self._links[closed]
-                link = self._links.setdefault(loop, self._new_link())
-        return link
 
 
 class _ScriptMissing(Exception):

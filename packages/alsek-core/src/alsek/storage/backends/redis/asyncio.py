@@ -14,10 +14,11 @@ from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.abstract import AsyncBackend
 from alsek.storage.backends.lazy import LazyClient
-from alsek.storage.backends.redis.client import client_of, describe, rebuild
+from alsek.storage.backends.redis.client import across, client_of, describe, rebuild
 from alsek.storage.backends.redis.cluster_client import ClusterClient, cluster_of
 from alsek.storage.backends.redis.standard import (
     SCAN_STEP,
+    RedisBackend,
     as_text,
     check_partitions,
     check_ttl,
@@ -263,6 +264,10 @@ class AsyncRedisBackend(AsyncBackend):
             serializer() if isinstance(serializer, type) else serializer,
             settings["partitions"],
         )
+
+    def blocking_twin(self) -> RedisBackend:
+        """Make the synchronous backend that keeps the same things in the same place; nothing is connected."""
+        return RedisBackend.from_settings(across(self.settings, redis.Redis))
 
     def encode(self) -> bytes:
         """Describe this backend so that another process can make the same. It holds the password."""

@@ -96,6 +96,25 @@ def rebuild(settings: dict[str, Any], client_class: Any) -> Any:
     return client_class(connection_pool=pool)
 
 
+def across(settings: dict[str, Any], client_class: Any) -> dict[str, Any]:
+    """Change what `describe` gave of a client so that `rebuild` makes one of the other kind: blocking, or asyncio.
+
+    Args:
+        settings: Of the client.
+        client_class: What is to be made.
+    """
+    package = import_module(client_class.__module__.removesuffix(".client"))
+    tls = settings["tls"]
+    if "sentinel" in settings:
+        module = import_module(f"{package.__name__}.sentinel")
+        kind = module.SentinelManagedSSLConnection if tls else module.SentinelManagedConnection
+    elif "path" in settings["connection"]:
+        kind = package.UnixDomainSocketConnection
+    else:
+        kind = package.SSLConnection if tls else package.Connection
+    return settings | {"connection_class": kind}
+
+
 def place(client: Any) -> tuple[Any, ...]:
     """Say where a client's data lies: equal for clients of the same database of the same server."""
     site = cluster_of(client)

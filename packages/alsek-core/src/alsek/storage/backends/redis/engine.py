@@ -8,12 +8,14 @@ from alsek.exceptions import BackendDataError
 from alsek.storage.backends.redis.cluster_link import ClusterLink
 from alsek.storage.backends.redis.link import Link
 from alsek.storage.backends.redis.link_pool import LinkPool
+from alsek.storage.backends.redis.per_loop import PerLoop
 from alsek.storage.backends.redis.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from redis.connection import Connection
 
-    from alsek.storage.backends.redis.async_link import AsyncLinks, AsyncRoute
+    from alsek.storage.backends.redis.async_link import AsyncRoute
+    from alsek.storage.backends.redis.async_subscriber import AsyncSubscriber
     from alsek.storage.backends.redis.link import Route
     from alsek.storage.backends.redis.slots import Slots
     from alsek.storage.keys import Keys
@@ -25,7 +27,8 @@ class EngineAccess:
     keys: Keys
     _links: LinkPool | None = None
     _subscriber: Subscriber | None = None
-    _async_links: AsyncLinks | None = None
+    _async_links: PerLoop[AsyncRoute] | None = None
+    _async_subscribers: PerLoop[AsyncSubscriber] | None = None
 
     @property
     def slots(self) -> Slots | None:
@@ -68,10 +71,17 @@ class EngineAccess:
     def async_link(self) -> AsyncRoute:
         """The link that all tasks of the running event loop share."""
         if self._async_links is None:
-            from alsek.storage.backends.redis.async_link import AsyncLinks
-
-            self._async_links = AsyncLinks(self._new_async_link)
+            self._async_links = PerLoop(self._new_async_link)
         return self._async_links.current()
+
+    @property
+    def async_subscriber(self) -> AsyncSubscriber:
+        """The pub/sub connection that all who wait in the running event loop share."""
+        if self._async_subscribers is None:
+            from alsek.storage.backends.redis.async_subscriber import AsyncSubscriber
+
+            self._async_subscribers = PerLoop(lambda: AsyncSubscriber(self.new_connection))
+        return self._async_subscribers.current()
 
     def _new_async_link(self) -> AsyncRoute:
         slots = self.slots
@@ -90,12 +100,9 @@ class EngineAccess:
         """
         key = self.keys.record(uuid)
         try:
-            flat = self._ask("HGETALL", key)
+            return read_record(self._ask("HGETALL", key))
         except BackendDataError:
-            return _read_receipt(self._ask("GET", key))
-        if isinstance(flat, dict):
-            return flat
-        return dict(zip(flat[::2], flat[1::2], strict=True))
+            return read_receipt(self._ask("GET", key))
 
     def queue_names(self) -> set[str]:
         """Name all queues that ever had a message."""
@@ -120,6 +127,12 @@ class EngineAccess:
         return self.links.command(*command)
 
 
-def _read_receipt(receipt: bytes | None) -> dict[bytes, bytes]:
+def read_record(reply: Any) -> dict[bytes, bytes]:
+    """Give the fields of a record."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def read_receipt(receipt: bytes | None) -> dict[bytes, bytes]:
+    """Give what a receipt says of a message that has ended for good."""
     parts = receipt.split(b" ", 4) if receipt is not None else []
     return dict(zip((b"s", b"t", b"z", b"a", b"e"), parts, strict=False))

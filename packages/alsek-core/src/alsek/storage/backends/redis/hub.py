@@ -7,16 +7,16 @@ import select
 import socket
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from random import random
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
 from redis import exceptions as redis_errors
 
 from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.redis.errors import translate
+from alsek.storage.backends.redis.listener import LOOK, Event, Listener, deliver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,40 +26,6 @@ if TYPE_CHECKING:
 #: Pauses between attempts to reach Redis, seconds: full jitter, as in `link`.
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
-
-#: Pushes kept for a listener that is busy; beyond them it is told to look for itself.
-_MOST_WAITING: Final = 10_000
-
-
-class Event(NamedTuple):
-    """What a subscription tells.
-
-    Attributes:
-        channel: Where it was published. `None`: the subscription stands from now on, at first or again after the
-            connection was lost. Whatever was told earlier may be missed, so look at the state itself.
-        payload: What was published.
-    """
-
-    channel: str | None
-    payload: bytes = b""
-
-
-_LOOK: Final = Event(None)
-
-
-class Listener:
-    """What the hub knows of one subscription. Guarded by the hub's lock, but for the thread it belongs to.
-
-    Args:
-        channels: Where it listens.
-    """
-
-    def __init__(self, channels: Iterable[str]) -> None:
-        self.channels = tuple({channel.encode(): None for channel in channels})
-        self.inbox: deque[Event] = deque()
-        #: Channels whose subscription has not been confirmed.
-        self.missing: set[bytes] = set()
-        self.bell = threading.Event()
 
 
 class Hub:
@@ -90,8 +56,19 @@ class Hub:
 
     def join(self, listener: Listener) -> None:
         """Take a listener in; it is told once its channels are confirmed."""
+        self._listen(listener, listener.channels)
+
+    def widen(self, listener: Listener, channels: Iterable[str]) -> None:
+        """Have a listener hear more channels; it is told once all are confirmed."""
+        more = Listener(channels).channels
         with self._lock:
-            for channel in listener.channels:
+            new = [channel for channel in more if channel not in listener.channels]
+            listener.channels = (*listener.channels, *new)
+            self._listen(listener, new)
+
+    def _listen(self, listener: Listener, channels: Iterable[bytes]) -> None:
+        with self._lock:
+            for channel in channels:
                 others = self._wanted.get(channel, ())
                 self._wanted[channel] = (*others, listener)
                 if not others:
@@ -100,7 +77,7 @@ class Hub:
                 if channel in self._to_join or channel in self._pending:
                     listener.missing.add(channel)
             if not listener.missing:
-                listener.inbox.append(_LOOK)
+                listener.inbox.append(LOOK)
         self._nudge()
 
     def rejoin(self, listener: Listener) -> None:
@@ -116,20 +93,34 @@ class Hub:
         if self.pid != os.getpid():
             return  # the socket is our parent's
         with self._lock:
-            for channel in listener.channels:
-                others = tuple(other for other in self._wanted.get(channel, ()) if other is not listener)
-                if others:
-                    self._wanted[channel] = others
-                elif self._wanted.pop(channel, None):
-                    # Also one that waits to be joined: it may be joined already, and catching up.
-                    self._to_join.pop(channel, None)
-                    self._to_leave[channel] = None
+            self._forget(listener, listener.channels)
             listener.channels = ()
             lead = self._connection is not None and bool(self._to_leave) and self._take_lead()
         if lead:
             self._resign()
         else:
             self._nudge()
+
+    def narrow(self, listener: Listener, channels: Iterable[str]) -> None:
+        """Have a listener hear some channels no more; Redis is told with the next wish."""
+        gone = set(Listener(channels).channels)
+        with self._lock:
+            self._forget(listener, gone)
+            listener.channels = tuple(channel for channel in listener.channels if channel not in gone)
+            waited = bool(listener.missing)
+            listener.missing -= gone
+            if waited and not listener.missing:
+                listener.inbox.append(LOOK)
+
+    def _forget(self, listener: Listener, channels: Iterable[bytes]) -> None:
+        for channel in channels:
+            others = tuple(other for other in self._wanted.get(channel, ()) if other is not listener)
+            if others:
+                self._wanted[channel] = others
+            elif self._wanted.pop(channel, None):
+                # Also one that waits to be joined: it may be joined already, and catching up.
+                self._to_join.pop(channel, None)
+                self._to_leave[channel] = None
 
     def wait(self, listener: Listener, deadline: float | None) -> Event | None:
         """Give the next event of a listener: read for all, or follow who does; see `Subscription.next`."""
@@ -304,7 +295,7 @@ class Hub:
             if kind == b"message":
                 event = Event(channel.decode(), reply[2])
                 for listener in self._wanted.get(channel, ()):
-                    _deliver(listener, event)
+                    deliver(listener, event)
             elif kind == b"subscribe":
                 left = self._pending.pop(channel, 1) - 1
                 if left:
@@ -314,15 +305,7 @@ class Hub:
                     if channel in listener.missing:
                         listener.missing.discard(channel)
                         if not listener.missing:
-                            _deliver(listener, _LOOK)
-
-
-def _deliver(listener: Listener, event: Event) -> None:
-    if len(listener.inbox) >= _MOST_WAITING:
-        listener.inbox.clear()
-        event = _LOOK
-    listener.inbox.append(event)
-    listener.bell.set()
+                            deliver(listener, LOOK)
 
 
 def _packed(*command: Any) -> bytes:

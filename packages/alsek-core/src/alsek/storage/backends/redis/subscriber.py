@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, Self
 
-from alsek.storage.backends.redis.hub import Event, Hub, Listener
+from alsek.storage.backends.redis.hub import Hub
+from alsek.storage.backends.redis.listener import Event, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -85,6 +86,14 @@ class Subscription(Listener):
     def catch_up(self) -> None:
         """Have one more event without a channel told, behind everything that was published before this call."""
         self._hub.rejoin(self)
+
+    def add(self, channels: Iterable[str]) -> None:
+        """Listen to more channels; an event without a channel says when all stand."""
+        self._hub.widen(self, channels)
+
+    def drop(self, channels: Iterable[str]) -> None:
+        """Listen to some channels no more."""
+        self._hub.narrow(self, channels)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -53,6 +53,9 @@ GENERATE = {
 class Trigger:
     """Stands for one of APScheduler's."""
 
+    def get_next_fire_time(self, previous: Any, now: Any) -> Any:
+        return now if previous is None else None
+
 
 def defaults_of(function: Any) -> dict[str, Any]:
     made = {name: p.default for name, p in inspect.signature(function).parameters.items()}

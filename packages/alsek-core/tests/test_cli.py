@@ -17,7 +17,7 @@ from harness.server import free_port
 
 COMMANDS = (
     "up", "queues", "messages", "show", "explain", "revoke", "dlq", "fsck", "doctor", "exporter",
-    "thread-pool", "process-pool", "async-pool", "worker",
+    "thread-pool", "process-pool", "async-pool", "worker", "scheduler",
 )  # fmt: skip
 
 ALSEK = str(Path(sys.executable).with_name("alsek"))

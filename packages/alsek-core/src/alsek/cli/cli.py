@@ -22,6 +22,7 @@ from alsek.cli.fsck import fsck
 from alsek.cli.look import explain, messages, queues, revoke, show
 from alsek.cli.operate import pause, reprioritize, resume, run_now
 from alsek.cli.roster import tasks, workers
+from alsek.cli.schedules import schedules
 from alsek.cli.up import up
 from alsek.exceptions import AlsekError
 
@@ -102,6 +103,7 @@ app.command()(resume)
 app.command()(reprioritize)
 app.command("run-now")(run_now)
 app.add_typer(dlq, name="dlq")
+app.add_typer(schedules, name="schedules")
 app.command()(fsck)
 app.command()(doctor)
 app.command()(exporter)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alsek.embedded.address import Address
 
 #: Commands of services that join when they are installed, in the order of their start. Each takes the package.
-COMPONENTS: Final = ("worker",)
+COMPONENTS: Final = ("worker", "scheduler")
 
 
 def up(
@@ -38,8 +38,9 @@ def up(
 ) -> None:
     """Start whatever PACKAGE needs to run on this machine, in one terminal.
 
-    A Valkey server, if nothing answers at the URL of the package's broker and that is on this machine; and a worker
-    for all its tasks. One Ctrl-C stops everything, the worker first; a second one hurries.
+    A Valkey server, if nothing answers at the URL of the package's broker and that is on this machine; a worker for
+    all its tasks; and a scheduler, if one is installed and the package has triggers. One Ctrl-C stops everything, the
+    server last; a second one hurries.
 
     \b
     Examples:
@@ -51,13 +52,15 @@ def up(
     from alsek.core.discovery import collect_tasks
     from alsek.embedded import DEFAULT_DATA_DIR
 
-    components = _components()
-    broker = collect_tasks(package)[0].broker
-    options = ["--drain-timeout", f"{drain_timeout:g}", "--log-level", log_level, "--log-format", log_format]
-    with Troupe(Terminal(width=max(map(len, [*COMPONENTS, "server"])))) as troupe:
+    tasks = collect_tasks(package)
+    broker = tasks[0].broker
+    logs = ["--log-level", log_level, "--log-format", log_format]
+    options = {"worker": ["--drain-timeout", f"{drain_timeout:g}", *logs], "scheduler": logs}
+    components = _components(triggers=any(getattr(task, "trigger", None) is not None for task in tasks))
+    with Troupe(Terminal(width=max(map(len, [*components, "server"])))) as troupe:
         _provide_server(troupe, broker, data_dir or DEFAULT_DATA_DIR)
         for name in components:
-            troupe.start(name, [name, package, *options])
+            troupe.start(name, [name, package, *options[name]])
         troupe.say("Everything runs; Ctrl-C stops it.")
         code = troupe.wait()
     raise typer.Exit(code)
@@ -99,8 +102,9 @@ def _address(broker: Broker) -> Address | None:
     )
 
 
-def _components() -> list[str]:
+def _components(*, triggers: bool) -> list[str]:
     from alsek.cli import services
 
     services.command("worker")  # says what to install when it is missing; the others may be
-    return [name for name in COMPONENTS if name in services.installed()]
+    wanted = COMPONENTS if triggers else [name for name in COMPONENTS if name != "scheduler"]
+    return [name for name in wanted if name in services.installed()]

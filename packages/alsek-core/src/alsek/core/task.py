@@ -14,6 +14,7 @@ from alsek.core.message import Message
 from alsek.core.rules import check_exceptions
 from alsek.core.signature import CallCheck
 from alsek.core.status.types import TaskStatus
+from alsek.core.triggering import Triggering
 from alsek.core.uniqueness import check_window
 from alsek.defaults import DEFAULT_MAX_RETRIES, DEFAULT_MECHANISM, DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT
 from alsek.exceptions import RevokedError, SchedulingError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from alsek.core.async_broker import AsyncBroker
     from alsek.core.broker import Broker
+    from alsek.core.schedules import FirePolicy
     from alsek.core.status.standard import StatusTracker
     from alsek.core.typed import TypedTask
     from alsek.storage.result import ResultStore
@@ -195,35 +197,40 @@ class Task(Calling):
         return self._call_check
 
 
-class TriggerTask(Task):
-    """A task that a trigger fires.
+class TriggerTask(Triggering, Task):
+    """A task that a trigger fires; nothing is scheduled before `generate()`, or before a scheduler finds the task.
 
     Args:
         function: Takes no parameters.
-        trigger: When to fire.
+        trigger: When to fire: one of `alsek.core.triggers`, one of APScheduler's, or any object with its method
+            `get_next_fire_time(previous, now)`.
         broker: Takes the messages.
+        policy: What becomes of late and overlapping fires.
         **settings: As of `Task`.
 
     Raises:
-        SchedulingError: The function has a parameter.
+        SchedulingError: The function has a parameter, or messages are to be unique: that is what the policy is for.
+        ValidationError: That is no trigger.
     """
 
-    def __init__(self, function: Callable[..., Any], trigger: Any, broker: Broker, **settings: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        trigger: Any,
+        broker: Broker,
+        *,
+        policy: FirePolicy | None = None,
+        **settings: Any,
+    ) -> None:
         if inspect.signature(function).parameters:
             raise SchedulingError(f"{_name_of(function)} has parameters: a trigger cannot fill them")
+        if settings.get("unique_for") is not None:
+            raise SchedulingError(
+                f"{_name_of(function)} is fired by a trigger: FirePolicy(overlap=...) says what becomes of a fire while "
+                "the last one is still there, not unique_for"
+            )
         super().__init__(function, broker, **settings)
-        self.trigger = trigger
-
-    def generate(self, *_args: Any, **_kwargs: Any) -> Message:
-        """Schedule the task; needs the scheduler.
-
-        Raises:
-            SchedulingError: The scheduler (distribution `alsek-scheduler`) is not installed here.
-        """
-        raise SchedulingError(
-            f"task {self.name} is fired by a trigger: that takes the scheduler, which is not installed here "
-            "(distribution alsek-scheduler)"
-        )
+        self.set_trigger(trigger, policy)
 
 
 def task(
@@ -244,6 +251,7 @@ def task(
     no_retry_on: Exceptions = (),
     unique_for: int | None = None,
     unique_key: Callable[..., str] | None = None,
+    policy: FirePolicy | None = None,
 ) -> Callable[[Callable[P, R]], TypedTask[P, R]]:
     """Turn a function into a task.
 
@@ -265,13 +273,17 @@ def task(
         no_retry_on: See `Task`.
         unique_for: See `Task`.
         unique_key: See `Task`.
+        policy: Goes with a trigger; see `TriggerTask`.
 
     Raises:
-        ValueError: A trigger for a `base_task` that takes none.
+        ValueError: A policy without a trigger, or a trigger for a `base_task` that takes none.
     """
     make = base_task or (Task if trigger is None else TriggerTask)
     if trigger is not None and "trigger" not in inspect.signature(make).parameters:
         raise ValueError(f"base_task {make!r} has no parameter trigger")
+
+    if policy is not None and trigger is None:
+        raise ValueError("a policy goes with a trigger, and there is none")
 
     def decorate(function: Callable[P, R]) -> TypedTask[P, R]:
         settings: dict[str, Any] = {
@@ -289,6 +301,8 @@ def task(
         }
         if trigger is not None:
             settings["trigger"] = trigger
+        if policy is not None:
+            settings["policy"] = policy
         if not interrupt:
             settings["interrupt"] = interrupt
         if retry_on is not None:

@@ -34,7 +34,7 @@ class Definition(NamedTuple):
         trigger: When it fires.
         policy: What becomes of late and overlapping fires.
         owner: `code` or `user`.
-        origin: Module of one that code owns.
+        origin: Module of the task, as far as it is known.
         body: Of its messages.
     """
 

@@ -31,6 +31,7 @@ _PARAMETERS: Final = {
     "timeout": "timeout_override",
     "result_ttl": "result_ttl",
     "metadata": "metadata",
+    "previous_result": "previous_result",
     "callback": "callback",
 }
 
@@ -71,6 +72,8 @@ class Maker:
         ttl = _ttl(call.pop("ttl", DEFAULT_TTL))
         task = self._find(draft.task)
         message = self._make(draft.task if task is None else task, call)
+        if origin is None and task is not None:
+            origin = getattr(task.function, "__module__", None)
         kept = None if task is None else task.submit_options({}).get("kept_status_ms")
         return Definition(
             message.task_name, message.queue, message.priority, message.delay, ttl, kept, draft.trigger, draft.policy,

@@ -34,7 +34,7 @@ class Schedule:
         ttl: ms after which a message that nobody ran ends as expired; `None`: never.
         metadata: Travels along with its messages.
         owner: `code`, when a program defines it, or `user`, who made it at run time.
-        origin: The module that defines it, for one that code owns.
+        origin: The module of its task, as far as it is known.
         reason: Why it is broken.
         next_ms: Its next fire; `None`: there is none.
         last_ms: The instant of its last message.

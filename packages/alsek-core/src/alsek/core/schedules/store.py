@@ -201,7 +201,15 @@ class ScheduleStore(Reading):
     # -- for code that owns schedules ------------------------------------------------------------------------------
 
     def register(
-        self, schedule_id: str, task: Any, trigger: Any, policy: FirePolicy, origin: str, call: Mapping[str, Any]
+        self,
+        schedule_id: str,
+        task: Any,
+        trigger: Any,
+        policy: FirePolicy,
+        origin: str,
+        call: Mapping[str, Any],
+        *,
+        first_uuid: str | None = None,
     ) -> tuple[Schedule, bool]:
         """Make or change a schedule as code defines it; one that is as it should be stays untouched.
 
@@ -212,6 +220,7 @@ class ScheduleStore(Reading):
             policy: What becomes of late and overlapping fires.
             origin: The module that defines it.
             call: As in `create`.
+            first_uuid: Of its first message, if it begins now; it has to lie in the partition of the schedule.
 
         Returns:
             The schedule, and whether it begins with this call.
@@ -222,10 +231,14 @@ class ScheduleStore(Reading):
         """
         check_name(schedule_id, "schedule id")
         definition = self._maker.define(Draft(task, adopt(trigger), policy, call), "code", origin)
+        if first_uuid is not None and self.keys.partition(first_uuid) != self.keys.partition(schedule_id):
+            raise ValidationError(
+                f"a message {first_uuid} does not lie where schedule {schedule_id} does: leave the uuid out"
+            )
         for _ in range(_MOST_ATTEMPTS):
             now, fields = self._read(schedule_id)
             if not fields:
-                if self._write(schedule_id, 0, "a", definition, now, begin=True, late=True) > 0:
+                if self._write(schedule_id, 0, "a", definition, now, first=first_uuid, begin=True, late=True) > 0:
                     return self.get(schedule_id), True
                 continue
             if fields.get(b"d") == definition.text() and fields.get(b"b") == definition.body:
@@ -278,6 +291,7 @@ class ScheduleStore(Reading):
         *,
         begin: bool,
         late: bool = False,
+        first: str | None = None,
     ) -> int:
         values: dict[str, Argument] = {"d": definition.text(), "b": definition.body, "r": ""}
         handled = ms_of(fields or {}, b"l")
@@ -294,7 +308,7 @@ class ScheduleStore(Reading):
             if fields is not None and fields.get(b"s") == b"a" and handled < waiting <= now:
                 following = waiting  # what is due already stays due
         if not fields or b"f" not in fields:
-            values["f"] = fire_uuid(self.keys, schedule_id, now if following is None else following)
+            values["f"] = first or fire_uuid(self.keys, schedule_id, now if following is None else following)
         call = self.verbs.put(
             schedule_id, version, secrets.token_hex(8), state, None if state == "p" else following, values
         )

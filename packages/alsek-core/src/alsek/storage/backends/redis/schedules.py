@@ -55,6 +55,7 @@ class Due(NamedTuple):
         first_uuid: Of its first message.
         fired: Messages so far.
         anchor_ms: When it began.
+        died_of: Why its last message is a dead letter; empty when it is none.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Due(NamedTuple):
     first_uuid: str
     fired: int
     anchor_ms: int
+    died_of: str = ""
 
 
 class DueHand(NamedTuple):
@@ -91,6 +93,7 @@ class Firing(NamedTuple):
         priority: Of its messages.
         delay_ms: Of its messages.
         messages: Fire time, uuid and body of each.
+        misfire: The policy for missed instants, for who counts.
     """
 
     id: str
@@ -107,6 +110,7 @@ class Firing(NamedTuple):
     priority: int
     delay_ms: int
     messages: Sequence[tuple[int, str, bytes]]
+    misfire: str = "once"
 
 
 class Counts(NamedTuple):
@@ -203,8 +207,9 @@ class ScheduleVerbs:
                 _text(reply[i + 5]),
                 _number(reply[i + 6]) or 0,
                 _number(reply[i + 7]) or 0,
+                _text(reply[i + 8]),
             )
-            for i in range(3, len(reply), 8)
+            for i in range(3, len(reply), 9)
         ]
         return DueHand(leads=True, now_ms=reply[1], wait_ms=None if reply[2] < 0 else reply[2], due=due)
 

@@ -4,7 +4,8 @@
 -- ARGV  1 epoch   2 identity   3 how many at most
 --
 -- Returns {1, now, ms until something is due or -1, then for each due schedule: id, version, next fire, last handled
---          fire, waiting fire, uuid of the first message, number of messages, anchor ("" where there is none)}
+--          fire, waiting fire, uuid of the first message, number of messages, anchor, what the last message died of
+--          ("" where there is none)}
 --         {-2, now} another one leads
 -- include: _prelude
 -- include: _schedules
@@ -27,6 +28,8 @@ for i = 1, #ids do
     else
       reply[#reply + 1] = id
       for f = 1, 7 do reply[#reply + 1] = h[f] or '' end
+      local died = redis.pcall('HGET', tag .. 'm:' .. (redis.call('HGET', skey(id), 'L') or ''), 'a')
+      reply[#reply + 1] = type(died) == 'string' and died or ''
     end
   end
 end

@@ -1,0 +1,170 @@
+"""The leader's work: ask what is due, decide what becomes of it, fire it; then sleep until something is due again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from alsek.exceptions import AlsekError, BackendFullError, BackendUnavailableError
+from alsek.logging import get_logger
+from alsek.storage.backends.redis.schedules import MOST_SCHEDULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from alsek.core.schedules import ScheduleStore
+    from alsek.storage.backends.redis.schedules import Due, Firing
+    from alsek_scheduler.election import Election
+    from alsek_scheduler.ledger import Ledger
+    from alsek_scheduler.planner import Planner
+    from alsek_scheduler.settings import Settings
+
+log = get_logger(__name__)
+
+#: Messages in one call: keeps the script below a few milliseconds.
+_MOST_MESSAGES: Final = 200
+
+#: Pause after Redis did not answer, seconds.
+_PAUSE_S: Final = 0.2
+
+#: What a call that is under way gets to end when the lead is handed over, seconds.
+_PATIENCE_S: Final = 0.5
+
+#: How long it sleeps before it looks whether it is to stop, seconds; costs no command.
+_SLICE_S: Final = 0.5
+
+
+class Ticker:
+    """Fires schedules while we lead.
+
+    Args:
+        store: Whose schedules.
+        election: Tells whether we lead.
+        planner: Decides.
+        ledger: Counts.
+        settings: How long to sleep at most.
+    """
+
+    def __init__(
+        self, store: ScheduleStore, election: Election, planner: Planner, ledger: Ledger, settings: Settings
+    ) -> None:
+        self._store = store
+        self._election = election
+        self._planner = planner
+        self._ledger = ledger
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="alsek-ticker", daemon=True)
+        #: When it last came by here (monotonic seconds); for probes.
+        self.turned_at = time.monotonic()
+
+    def start(self) -> None:
+        """Fire from now on, whenever we lead."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the call that is under way; whoever waits for Redis in vain is not waited for."""
+        self._stopping.set()
+        self._thread.join(timeout=_PATIENCE_S)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.turned_at = time.monotonic()
+            epoch = self._election.wait(_SLICE_S)
+            if epoch is None:
+                continue
+            try:
+                self._lead(epoch)
+            except BackendUnavailableError as error:
+                log.debug("tick.unreachable", reason=str(error))
+                self._stopping.wait(_PAUSE_S)
+            except BackendFullError as error:
+                log.error("tick.refused", reason=str(error))
+                self._stopping.wait(1.0)
+            except AlsekError as error:
+                log.error("tick.failed", reason=str(error))
+                self._stopping.wait(1.0)
+            except Exception:
+                log.exception("tick.failed")
+                self._stopping.wait(1.0)
+
+    def _lead(self, epoch: int) -> None:
+        """Fire until we lead no longer; raises what Redis raises."""
+        self._planner.forget()
+        with self._store.broker.redis.subscriber.open((self._store.keys.scheduler_channel,)) as told:
+            while not self._stopping.is_set() and self._election.epoch == epoch:
+                self.turned_at = time.monotonic()
+                self._ledger.counts = self._store.counts()
+                deadline = self._tick(epoch)
+                if deadline is None:
+                    return
+                while not self._stopping.is_set() and self._election.epoch == epoch:
+                    self.turned_at = now = time.monotonic()
+                    if now >= deadline or told.next(min(deadline, now + _SLICE_S)) is not None:
+                        break
+
+    def _tick(self, epoch: int) -> float | None:
+        """Fire all that is due; gives when to look again (monotonic seconds), or `None`: another one leads."""
+        deadline = time.monotonic() + self._settings.look_around_ms / 1000
+        for partition in range(self._store.keys.partitions):
+            more = True
+            while more:
+                if self._stopping.is_set() or self._election.epoch != epoch:
+                    return None
+                hand = self._store.verbs.read_due(self._run_one(partition, epoch))
+                answered = time.monotonic()
+                if not hand.leads:
+                    self._election.refused(epoch)
+                    return None
+                more = len(hand.due) >= MOST_SCHEDULES
+                if hand.due:
+                    if not self._fire(partition, epoch, hand.due, hand.now_ms):
+                        return None
+                    # What has been advanced may be due again at once, or soonest of all.
+                    more = True
+                elif hand.wait_ms is not None:
+                    deadline = min(deadline, answered + hand.wait_ms / 1000)
+        return deadline
+
+    def _fire(self, partition: int, epoch: int, due: Sequence[Due], now_ms: int) -> bool:
+        firings = self._planner.plan(partition, due, now_ms)
+        for batch in _batches(firings):
+            if self._election.epoch != epoch:
+                return False
+            call = self._store.verbs.fire(partition, epoch, self._settings.identity, batch)
+            leads, fired_ms, outcomes = self._store.verbs.read_fire(self._store.broker.redis.links.execute([call])[0])
+            if not leads:
+                self._election.refused(epoch)
+                return False
+            for firing, (code, uuids) in zip(batch, outcomes, strict=True):
+                if code == 1:
+                    self._ledger.fired(firing, uuids, fired_ms)
+                    self._planner.submitted(firing, uuids)
+                else:
+                    # Somebody changed or fired it meanwhile: the next look sees how it stands now.
+                    self._planner.drop(firing.id)
+        return True
+
+    def _run_one(self, partition: int, epoch: int) -> list[object]:
+        call = self._store.verbs.due(partition, epoch, self._settings.identity)
+        reply: list[object] = self._store.broker.redis.links.execute([call])[0]
+        return reply
+
+
+def _batches(firings: Sequence[Firing]) -> Iterator[list[Firing]]:
+    batch: list[Firing] = []
+    messages = 0
+    for firing in firings:
+        if batch and (messages + len(firing.messages) > _MOST_MESSAGES or len(batch) >= MOST_SCHEDULES):
+            yield batch
+            batch, messages = [], 0
+        batch.append(firing)
+        messages += len(firing.messages)
+    if batch:
+        yield batch

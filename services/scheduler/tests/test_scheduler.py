@@ -1,0 +1,277 @@
+"""Schedulers in one process on a real server: what is fired, by whom, and what is not."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from alsek import Broker, Message, task
+from alsek.core.schedules import FirePolicy, ScheduleStore
+from alsek.core.schedules.template import fire_uuid
+from alsek.core.triggers import CronTrigger, DateTrigger, IntervalTrigger
+from alsek.tools.exposition import Exposition
+from alsek.tools.fsck import audit
+from alsek.tools.probes import Address, Probes, ProbeServer
+from alsek_scheduler.metrics import SchedulerMetrics
+from harness.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alsek_scheduler.service import Scheduler
+    from harness.server import Server
+
+    Start = Callable[..., Scheduler]
+
+#: What may take a while on a busy machine, seconds.
+PATIENCE_S = 30.0
+
+
+def waiting(broker: Broker, queue: str = "q") -> set[str]:
+    """Ids of all messages that wait in a queue."""
+    found: set[str] = set()
+    for partition in range(broker.keys.partitions):
+        key = broker.keys.ready(queue, partition)
+        found.update(name.decode() for name in broker.redis.links.command("ZRANGE", key, 0, -1))
+    return found
+
+
+def fired(store: ScheduleStore, schedule_id: str, at_least: int) -> None:
+    eventually(lambda: store.get(schedule_id).fired >= at_least, PATIENCE_S, what=lambda: str(store.get(schedule_id)))
+
+
+def test_each_instant_becomes_exactly_one_message(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    made = store.create("pulse", "work", IntervalTrigger(milliseconds=50), policy=FirePolicy("all"), queue="q")
+    start()
+    start()
+
+    fired(store, "pulse", 20)
+    shown = store.pause("pulse")
+
+    instants = [made.next_ms + 50 * i for i in range(shown.fired)]  # type: ignore[operator]  # it has a next fire
+    expected = {made.first_uuid, *(fire_uuid(broker.keys, "pulse", instant) for instant in instants[1:])}
+    assert waiting(broker) == expected
+    assert shown.missed == 0
+    assert audit(broker.redis).findings == []
+
+
+def test_messages_carry_what_the_schedule_says(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    after = Message("next", queue="q", args=(9,))
+    made = store.create(
+        "rich", "work", IntervalTrigger(milliseconds=30), args=(1, "ü"), kwargs={"k": [1]}, queue="q", priority=5,
+        metadata={"m": 1}, timeout=123, callback=after,
+    )  # fmt: skip
+    start()
+
+    fired(store, "rich", 2)
+    store.pause("rich")
+
+    found = [message for uuid in sorted(waiting(broker)) if (message := broker.find(uuid)) is not None]
+    first, second = found[0], found[1]
+    assert first.uuid == made.first_uuid
+    for message in (first, second):
+        assert (message.task_name, message.args, message.kwargs, message.priority) == ("work", (1, "ü"), {"k": [1]}, 5)
+        assert (message.metadata, message.timeout) == ({"m": 1}, 123)
+        assert message.callback_message_data is not None
+        assert broker.keys.partition(message.callback_message_data["uuid"]) == broker.keys.partition(message.uuid)
+    assert first.callback_message_data["uuid"] != second.callback_message_data["uuid"]  # type: ignore[index]  # asserted
+    assert (first.progenitor_uuid, second.progenitor_uuid) == (None, first.uuid)
+
+
+def test_one_leads_and_the_next_takes_over_when_it_stops(store: ScheduleStore, start: Start) -> None:
+    store.create("pulse", "work", IntervalTrigger(milliseconds=50), queue="q")
+    first = start()
+    eventually(lambda: first.epoch == 1, PATIENCE_S)
+    second = start()
+    eventually(lambda: second.is_ready()[0], PATIENCE_S)
+    assert second.epoch is None
+
+    first.stop()
+
+    eventually(lambda: second.epoch == 2, PATIENCE_S)
+    fired(store, "pulse", store.get("pulse").fired + 3)
+    leader = store.leader()
+    assert leader is not None
+    assert (leader.identity, leader.epoch) == (second.settings.identity, 2)
+
+
+def test_a_schedule_that_is_made_while_the_leader_sleeps_is_fired_in_time(store: ScheduleStore, start: Start) -> None:
+    leader = start()
+    eventually(lambda: leader.epoch is not None, PATIENCE_S)
+
+    store.create("late", "work", IntervalTrigger(milliseconds=200), queue="q")
+
+    fired(store, "late", 1)
+    shown = store.get("late")
+    assert shown.missed == 0
+
+
+def test_a_date_fires_once_and_ends(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    store.create("once", "work", DateTrigger(datetime.now().astimezone() + timedelta(milliseconds=300)), queue="q")
+    start()
+
+    eventually(lambda: store.get("once").state == "ended", PATIENCE_S)
+
+    assert (store.get("once").fired, len(waiting(broker))) == (1, 1)
+
+
+class Stubborn:
+    """A trigger that fails."""
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        if previous is None:
+            return now + timedelta(milliseconds=20)
+        raise OSError("the almanac is lost")
+
+
+def test_a_broken_schedule_says_why_and_the_others_go_on(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    @task(broker, queue="q", trigger=Stubborn())
+    def stubborn() -> None: ...
+
+    stubborn.register(store)  # type: ignore[attr-defined]  # it is a TriggerTask
+    store.create("well", "work", IntervalTrigger(milliseconds=50), queue="q")
+    scheduler = start(stubborn)
+
+    fired(store, "well", 3)
+    eventually(lambda: store.get("stubborn").state == "broken", PATIENCE_S)
+
+    assert store.get("stubborn").reason == "OSError: the almanac is lost"
+    assert store.get("stubborn").fired == 0
+    assert scheduler.is_live()[0]
+
+
+def test_a_trigger_that_is_known_to_its_program_only_needs_it(
+    store: ScheduleStore, broker: Broker, start: Start
+) -> None:
+    @task(broker, queue="q", trigger=Stubborn())
+    def stubborn() -> None: ...
+
+    stubborn.register(store)  # type: ignore[attr-defined]  # it is a TriggerTask
+    start()
+
+    eventually(lambda: store.get("stubborn").state == "broken", PATIENCE_S)
+    assert "known to its program only" in str(store.get("stubborn").reason)
+
+
+def test_a_schedule_whose_task_left_the_package_is_broken(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    @task(broker, queue="q")
+    def leaver() -> None: ...
+
+    made = ScheduleStore(broker, [leaver]).create("orphan", leaver, IntervalTrigger(milliseconds=50))
+    assert made.origin == __name__
+
+    start(package=__name__)
+
+    eventually(lambda: store.get("orphan").state == "broken", PATIENCE_S)
+    assert store.get("orphan").reason == f"there is no task leaver in {__name__} any more"
+
+
+def test_a_schedule_whose_task_no_worker_knows_is_broken(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    store.create("strange", "nobody_knows", IntervalTrigger(milliseconds=50), queue="q")
+    start()
+    fired(store, "strange", 1)
+
+    def bury() -> bool:
+        for uuid in waiting(broker):
+            message = broker.find(uuid)
+            if message is not None:
+                broker.fail(message, reason="unknown_task")
+        return store.get("strange").state == "broken"
+
+    eventually(bury, PATIENCE_S)
+    assert store.get("strange").reason == "no worker knows its task nobody_knows"
+
+
+def test_a_scan_registers_what_code_defines_and_deletes_what_it_does_not_any_more(
+    store: ScheduleStore, broker: Broker, start: Start
+) -> None:
+    @task(broker, queue="q", trigger=IntervalTrigger(hours=1))
+    def stays() -> None: ...
+
+    @task(broker, queue="q", trigger=IntervalTrigger(hours=1))
+    def goes() -> None: ...
+
+    goes.register(store)  # type: ignore[attr-defined]  # it is a TriggerTask
+    store.create("made_by_hand", "stays", IntervalTrigger(hours=1), queue="q")
+
+    start(stays, package=__name__)
+
+    eventually(lambda: {one.id for one in store} == {"stays", "made_by_hand"}, PATIENCE_S)
+    assert store.get("stays").owner == "code"
+
+
+def test_skip_and_queue_one_hold_while_a_message_waits(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    quick = IntervalTrigger(milliseconds=50)
+    store.create("skip", "work", quick, policy=FirePolicy("all", overlap="skip"), queue="a")
+    store.create("queue", "work", quick, policy=FirePolicy("all", overlap="queue_one"), queue="b")
+    start()
+
+    eventually(lambda: store.get("skip").dropped >= 5 and store.get("queue").dropped >= 5, PATIENCE_S)
+
+    assert (store.get("skip").fired, len(waiting(broker, "a"))) == (1, 1)
+    queued = store.get("queue")
+    assert (queued.fired, len(waiting(broker, "b"))) == (1, 1)
+    assert queued.waiting_ms is not None
+
+    (uuid,) = waiting(broker, "b")
+    message = broker.find(uuid)
+    assert message is not None
+    broker.remove(message)
+    fired(store, "queue", 2)
+
+
+def test_a_leader_without_redis_stops_and_goes_on_when_it_is_back(
+    store: ScheduleStore, start: Start, server: Server
+) -> None:
+    store.create("pulse", "work", IntervalTrigger(milliseconds=50), policy=FirePolicy("all"), queue="q")
+    scheduler = start(lease_ms=1_000)
+    fired(store, "pulse", 3)
+
+    server.kill()
+    eventually(lambda: scheduler.epoch is None, PATIENCE_S)
+    assert scheduler.is_live()[0]
+    server.start()
+
+    eventually(lambda: scheduler.epoch is not None, PATIENCE_S)
+    before = store.get("pulse").fired
+    fired(store, "pulse", before + 3)
+
+
+def test_a_standby_asks_redis_less_than_once_a_second(start: Start) -> None:
+    leader = start(lease_ms=10_000)
+    eventually(lambda: leader.epoch is not None, PATIENCE_S)
+    idle = start(lease_ms=10_000)
+    eventually(lambda: idle.is_ready()[0], PATIENCE_S)
+    heard = idle._election.heard_at
+
+    # Its next look comes when the lease that it saw should have ended; before that it says nothing at all.
+    eventually(lambda: idle._election.heard_at > heard, 60)
+    waited = idle._election.heard_at - heard
+
+    print(f"a standby looked once in {waited:.1f} s")
+    assert waited > 1.0
+
+
+def test_metrics_and_probes_tell_how_a_scheduler_is(store: ScheduleStore, start: Start) -> None:
+    store.create("pulse", "work", IntervalTrigger(milliseconds=50), queue="q")
+    store.create("rest", "work", CronTrigger("0 3 * * *"), queue="q", paused=True)
+    scheduler = start()
+    fired(store, "pulse", 3)
+    probes = Probes(live={"ticker": scheduler.is_live}, ready={"redis": scheduler.is_ready})
+
+    with ProbeServer(Address(0, "127.0.0.1"), probes, Exposition("scheduler", SchedulerMetrics(scheduler))) as served:
+        ready: dict[str, Any] = json.loads(urllib.request.urlopen(f"{served.url}/readyz").read())
+        live: dict[str, Any] = json.loads(urllib.request.urlopen(f"{served.url}/livez").read())
+        text = urllib.request.urlopen(f"{served.url}/metrics").read().decode()
+
+    assert (ready["status"], live["status"]) == ("ok", "ok")
+    assert "leading" in ready["checks"]["redis"]["reason"]
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(values["alsek_scheduler_is_leader"]) == 1
+    assert float(values["alsek_scheduler_epoch"]) == 1
+    assert float(values["alsek_scheduler_fires_total"]) >= 3
+    assert float(values["alsek_scheduler_fire_lag_seconds_count"]) >= 3
+    assert 'alsek_scheduler_misfires_total{policy="once"}' in values
+    assert float(values['alsek_schedules{state="paused"}']) == 1

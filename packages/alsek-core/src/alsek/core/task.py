@@ -226,8 +226,8 @@ class TriggerTask(Triggering, Task):
             raise SchedulingError(f"{_name_of(function)} has parameters: a trigger cannot fill them")
         if settings.get("unique_for") is not None:
             raise SchedulingError(
-                f"{_name_of(function)} is fired by a trigger: FirePolicy(overlap=...) says what becomes of a fire while "
-                "the last one is still there, not unique_for"
+                f"{_name_of(function)} is fired by a trigger: not unique_for but FirePolicy(overlap=...) says what "
+                "becomes of a fire while the last one is still there"
             )
         super().__init__(function, broker, **settings)
         self.set_trigger(trigger, policy)

@@ -103,6 +103,8 @@ class Triggering(Generation):
         callback: Callback | None = None,
         queue: str | None = None,
         submit: bool = True,
+        unique_for: int | None = None,
+        unique_key: str | None = None,
         **options: Any,
     ) -> Message:
         """Schedule the task, and see to it that it is fired.
@@ -124,6 +126,8 @@ class Triggering(Generation):
             callback: See `args`; each fire gets callbacks of its own.
             queue: See `args`.
             submit: `False`: only make a message.
+            unique_for: Not for scheduled tasks: their policy decides about overlaps.
+            unique_key: See `unique_for`.
             **options: `ttl`: ms after which nobody needs to run a message any more.
 
         Returns:
@@ -152,6 +156,10 @@ class Triggering(Generation):
             return message
         if self.generated:
             raise SchedulingError(f"task {self.name} is scheduled already; clear() first")
+        if unique_for is not None or unique_key is not None:
+            raise ValidationError(
+                f"task {self.name} is fired by a trigger: use FirePolicy(overlap=...), not unique_for"
+            )
         found = self._scheduler_here()
         call = {
             "priority": priority, "metadata": metadata, "result_ttl": result_ttl, "timeout": timeout_override,

@@ -87,11 +87,18 @@ def pack(message: Message, serializer: Codec, *, max_bytes: int = MAX_MESSAGE_BY
     return body
 
 
-def recast(body: bytes, *, progenitor_uuid: str | None = None, callback: str | bytes | None = None) -> bytes:
-    """Give the body of a new message like another one; it is made when its UUIDv7 says. User data is not looked into.
+def recast(
+    body: bytes,
+    *,
+    created_at: int | None = None,
+    progenitor_uuid: str | None = None,
+    callback: str | bytes | None = None,
+) -> bytes:
+    """Give the body of a new message like another one. User data is not looked into.
 
     Args:
         body: As `pack` made it.
+        created_at: When it is made, ms since the epoch; `None`: when its UUIDv7 says.
         progenitor_uuid: The root of the new message's family; `None`: it is the root itself.
         callback: Instead of what follows the message, as the serializer wrote it; `None`: the same again.
 
@@ -107,6 +114,8 @@ def recast(body: bytes, *, progenitor_uuid: str | None = None, callback: str | b
         raise CorruptMessageError(f"The message of a schedule cannot be read: {error}") from error
     for name in ("c", "u", "g"):
         fields.pop(name, None)
+    if created_at is not None:
+        fields["c"] = created_at
     if progenitor_uuid is not None:
         fields["g"] = progenitor_uuid
     if callback is not None:

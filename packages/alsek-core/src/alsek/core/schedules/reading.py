@@ -114,7 +114,7 @@ class Reading:
     def verbs(self) -> ScheduleVerbs:
         """The verbs of schedules under the broker's present settings."""
         verbs = self.broker.verbs
-        return ScheduleVerbs(self.keys, verbs.policy.weight, verbs.submitted_status)
+        return ScheduleVerbs(self.keys, verbs.policy.weight, verbs.statuses["SUBMITTED"])
 
     @property
     def keys(self) -> Any:

@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from alsek.core import record
-from alsek.core.ids import derived_uuid
+from alsek.core.ids import derived_uuid, made_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,11 @@ class Template:
             first: Whether it is the first.
         """
         uuid = first_uuid if first else fire_uuid(self._keys, self._id, fire_ms)
-        return uuid, self.body(fire_ms, None if uuid == first_uuid else first_uuid)
+        progenitor_uuid = None if uuid == first_uuid else first_uuid
+        body = self.body(fire_ms, progenitor_uuid)
+        if made_at(uuid) != fire_ms:  # the first one was named when the schedule began
+            body = record.recast(body, created_at=fire_ms, progenitor_uuid=progenitor_uuid)
+        return uuid, body
 
     def body(self, fire_ms: int, progenitor_uuid: str | None) -> bytes:
         """Give the body of a message that is made at an instant."""

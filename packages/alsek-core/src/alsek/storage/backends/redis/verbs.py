@@ -159,11 +159,6 @@ class Verbs:
         self._expiry_error = expiry_error
         self._revocation_error = revocation_error
 
-    @property
-    def submitted_status(self) -> bytes:
-        """Text of the status SUBMITTED."""
-        return self.statuses["SUBMITTED"]
-
     def submit(self, partition: int, queue: str, messages: Iterable[NewMessage], *, again: bool = False) -> Call:
         """Store new messages of one queue. Reply: a code for each."""
         args: list[Argument] = [self.policy.weight, "1" if again else "0", self.statuses["SUBMITTED"]]

@@ -57,8 +57,10 @@ class Stage:
         worker.wait_for_line("Worker pool online.", timeout=30)
         return worker
 
-    def work(self) -> None:
-        """Have a worker beside the service, the same one for all tests."""
+    def work(self, *, anew: bool = False) -> None:
+        """Have a worker beside the service, the same one for all tests; a new one says anew what it can do."""
+        if anew and self._worker is not None:
+            self._worker.terminate()
         if self._worker is None or not self._worker.alive:
             self._worker = self.worker()
 

@@ -54,7 +54,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         app.include_router(router)
     dashboard.install(app)
     check_guards()
-    app.add_middleware(Edge, settings=settings, observe=service.observe)
+    app.add_middleware(Edge, settings=settings, observe=service.metrics.observe)
     return app
 
 

@@ -57,6 +57,12 @@ def serve_api(
         str | None,
         typer.Option(metavar="A,B", show_default=False, help="Let pages of these origins call; none by default."),
     ] = None,
+    read_timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="What a client gets to send its headers, and its body.")
+    ] = 10,
+    max_connections: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Connections at a time; more are refused.")
+    ] = 4_000,
     drain_timeout: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="What running requests get to finish after SIGTERM.")
     ] = 15,
@@ -80,6 +86,7 @@ def serve_api(
         url=url, namespace=namespace, partitions=partitions, host=host, port=port, insecure_no_auth=insecure_no_auth,
         check_arguments=check_arguments, open_metrics=open_metrics,
         cors_origins=tuple((cors_origins or "").replace(",", " ").split()),
+        read_timeout_s=read_timeout, max_connections=max_connections,
         drain_timeout_s=drain_timeout, log_level=log_level, log_format=log_format,
     )  # fmt: skip
     setup_logging(log_level, log_format, root=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from alsek.core.ids import new_uuid
@@ -43,6 +44,9 @@ HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
 )
 _STRICT_TRANSPORT: Final = (b"strict-transport-security", b"max-age=31536000")
 
+#: How long the rest of a body that is too large is let pass, seconds.
+_DRAIN_S: Final = 1.0
+
 #: Paths whose bodies may be larger.
 _BATCH: Final = "/v1/messages:batch"
 
@@ -68,7 +72,7 @@ class Edge:
             return
         exchange = _Exchange(scope, receive, send, self._settings)
         try:
-            exchange.check_length()
+            await exchange.check_length()
             await self._app(scope, exchange.receive, exchange.send)
         except Problem as problem:
             await exchange.refuse(problem)
@@ -132,7 +136,7 @@ class _Exchange:
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_uuid()
         scope.setdefault("state", {})["request_id"] = self.request_id
 
-    def check_length(self) -> None:
+    async def check_length(self) -> None:
         """Refuse a body that says itself that it is too large.
 
         Raises:
@@ -140,6 +144,7 @@ class _Exchange:
         """
         for name, value in self._scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value[:20]) > self._limit:
+                await self._drain()
                 raise self._too_large()
 
     async def receive(self) -> Message:
@@ -163,6 +168,8 @@ class _Exchange:
             ) from None
         self.size += len(message.get("body", b""))
         if self.size > self._limit:
+            if message.get("more_body", False):
+                await self._drain()
             raise self._too_large()
         self._whole = not message.get("more_body", False)
         return message
@@ -190,6 +197,18 @@ class _Exchange:
         headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
         await self.send({"type": "http.response.start", "status": problem.status_code, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+    async def _drain(self) -> None:
+        """Let some of the rest pass: who is still sending when the connection closes never reads the answer."""
+        left = self._limit
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        break
+        self._whole = True
 
     def _too_large(self) -> Problem:
         return Problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
@@ -21,7 +21,12 @@ from alsek.exceptions import (
     MessageStateError,
     PayloadTooLargeError,
     QueueStateError,
+    ScheduleConflictError,
+    ScheduleExistsError,
+    ScheduleNotFoundError,
+    SchedulingError,
     UnknownQueueError,
+    UnknownTaskError,
     ValidationError,
 )
 from alsek.logging import get_logger
@@ -97,19 +102,27 @@ def of_alsek(error: AlsekError) -> Problem:
         case BackendError():
             log.error("redis.refused", error=str(error))
             return unavailable("Redis cannot do this now; the log of the service says why.", outcome="refused")
-        case PayloadTooLargeError():
-            return Problem(413, str(error), kind="payload-too-large")
-        case MessageAlreadyExistsError():
-            return Problem(409, str(error), kind="message-exists")
-        case MessageStateError() | QueueStateError():
-            return Problem(409, str(error), kind="state")
-        case UnknownQueueError():
-            return Problem(404, str(error), kind="no-such-queue")
-        case MessageDoesNotExistsError():
-            return Problem(404, str(error), kind="no-such-message")
-        case ValidationError():
-            return Problem(422, str(error), kind="invalid")
+    for kind, status, name in _MISTAKES:
+        if isinstance(error, kind):
+            return Problem(status, str(error), kind=name)
     raise error
+
+
+#: The caller's mistakes, the special ones first.
+_MISTAKES: Final[tuple[tuple[type[AlsekError], int, str], ...]] = (
+    (PayloadTooLargeError, 413, "payload-too-large"),
+    (MessageAlreadyExistsError, 409, "message-exists"),
+    (MessageStateError, 409, "state"),
+    (QueueStateError, 409, "state"),
+    (MessageDoesNotExistsError, 404, "no-such-message"),
+    (UnknownQueueError, 404, "no-such-queue"),
+    (UnknownTaskError, 404, "no-such-task"),
+    (ScheduleNotFoundError, 404, "no-such-schedule"),
+    (ScheduleExistsError, 409, "schedule-exists"),
+    (ScheduleConflictError, 412, "changed"),
+    (SchedulingError, 422, "invalid"),
+    (ValidationError, 422, "invalid"),
+)
 
 
 def unavailable(detail: str, **facts: Any) -> Problem:

@@ -28,6 +28,9 @@ log = get_logger("alsek.api")
 #: Bytes of a request line and headers: above what browsers and proxies send.
 _MOST_HEADER_BYTES: Final = 65_536
 
+#: Seconds for which a refused client may go on sending before its connection is closed.
+_LINGER_S: Final = 1.0
+
 #: Seconds for which an idle connection is kept.
 _KEEP_ALIVE_S: Final = 30
 
@@ -227,7 +230,12 @@ class _BoundedProtocol(HttpToolsProtocol):
             "x-content-type-options: nosniff\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        if status == 503 or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # Closing while the client still sends would take the answer from it: what comes now is thrown away.
+        self.transport.write_eof()
+        self._clock = self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 _PHRASES: Final = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from alsek.core.broker import Broker
+from alsek.core.schedules import ScheduleStore
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.async_hub import AsyncHub
 from alsek.tools.inspector import Inspector
@@ -17,6 +18,7 @@ from alsek_api.auth.store import KeyStore
 from alsek_api.following import Following
 from alsek_api.incoming import Incoming
 from alsek_api.lookup import Lookup
+from alsek_api.metrics import HttpMetrics, exposition
 from alsek_api.registry import Registry
 from alsek_api.streams import Streams
 
@@ -38,10 +40,13 @@ class Service:
         # JSON whatever the workers use: what comes over HTTP is never pickled, and no pickle is opened here.
         self.broker = Broker(RedisBackend(settings.url, settings.namespace, partitions=settings.partitions))
         self.inspector = Inspector(self.broker)
+        self.schedules = ScheduleStore(self.broker)
         self.registry = Registry(self.inspector)
         self.incoming = Incoming(self.broker, settings, self.registry)
         self.lookup = Lookup(self.broker, self.inspector)
         self.streams = Streams(settings)
+        self.metrics = HttpMetrics(self.streams)
+        self.exposition = exposition(self.metrics, self.inspector)
         self.hub = AsyncHub(self.broker.redis.new_connection)
         self.following = Following(self)
         self.keys = KeyStore(self.broker.redis)
@@ -53,9 +58,6 @@ class Service:
     async def ask(self, question: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a blocking call, such as one of the inspector's, beside the event loop."""
         return await run_in_threadpool(question, *args, **kwargs)
-
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request."""
 
     async def open(self) -> None:
         """Begin, on the running event loop."""

@@ -126,7 +126,9 @@ class Inspector(Looking):
         """
         return self._one_dead(uuid, self._operations.replay)
 
-    def replay_all(self, queue: str, *, task: str | None = None, reason: str | None = None) -> Iterator[MessageInfo]:
+    def replay_all(
+        self, queue: str, *, task: str | None = None, reason: str | None = None, most: int | None = None
+    ) -> Iterator[MessageInfo]:
         """Give the dead letters of a queue a new life, each in one step, and tell of each.
 
         What somebody else replayed meanwhile is left out, and what dies again meanwhile is not replayed twice.
@@ -135,8 +137,9 @@ class Inspector(Looking):
             queue: Which.
             task: Only of this task.
             reason: Only what died of this.
+            most: At most so many.
         """
-        return self._all_dead(queue, task, reason, self._operations.replay)
+        return self._all_dead(queue, task, reason, most, self._operations.replay)
 
     def purge(self, uuid: str) -> MessageInfo:
         """Delete a dead letter for good; gives what it was.
@@ -147,7 +150,9 @@ class Inspector(Looking):
         """
         return self._one_dead(uuid, self._operations.purge)
 
-    def purge_all(self, queue: str, *, task: str | None = None, reason: str | None = None) -> Iterator[MessageInfo]:
+    def purge_all(
+        self, queue: str, *, task: str | None = None, reason: str | None = None, most: int | None = None
+    ) -> Iterator[MessageInfo]:
         """Delete the dead letters of a queue for good, and tell of each.
 
         What is replayed meanwhile stays, and so does what dies meanwhile.
@@ -156,8 +161,9 @@ class Inspector(Looking):
             queue: Which.
             task: Only of this task.
             reason: Only what died of this.
+            most: At most so many.
         """
-        return self._all_dead(queue, task, reason, self._operations.purge)
+        return self._all_dead(queue, task, reason, most, self._operations.purge)
 
     def _one_dead(self, uuid: str, act: Callable[[str, Sequence[MessageInfo]], list[Code]]) -> MessageInfo:
         info = self.message(uuid)
@@ -171,29 +177,34 @@ class Inspector(Looking):
         queue: str,
         task: str | None,
         reason: str | None,
+        most: int | None,
         act: Callable[[str, Sequence[MessageInfo]], list[Code]],
     ) -> Iterator[MessageInfo]:
         self._known(queue)
         if reason is not None and reason not in REASONS:
             raise ValidationError(f"reason has to be one of {', '.join(REASONS)}: {reason!r}")
-        return self._act_on_all(queue, task, reason, act)
+        return self._act_on_all(queue, task, reason, most, act)
 
     def _act_on_all(
         self,
         queue: str,
         task: str | None,
         reason: str | None,
+        most: int | None,
         act: Callable[[str, Sequence[MessageInfo]], list[Code]],
     ) -> Iterator[MessageInfo]:
         cursor: str | None = None
+        left = most
         began = self._look.now_ms()
         while True:
             page = self.messages(queue, "dead", task=task, limit=MOST_IN_A_PAGE, cursor=cursor)
             chosen = [i for i in page.messages if (reason is None or i.reason == reason) and (i.ended_at or 0) <= began]
+            chosen = chosen[:left]
             for info, code in zip(chosen, act(queue, chosen), strict=True):
                 if code.accepted:
                     yield info
-            if page.cursor is None:
+            left = None if left is None else left - len(chosen)
+            if page.cursor is None or left == 0:
                 return
             cursor = page.cursor
 

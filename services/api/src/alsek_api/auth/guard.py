@@ -27,7 +27,7 @@ SCOPE: Final = "x-alsek-scope"
 
 
 class Failures:
-    """Wrong tokens by address: who tries many is told to wait before anything is looked up."""
+    """Wrong tokens by address: who tries many is told to wait; a right one from the same address is never held up."""
 
     def __init__(self) -> None:
         self._minute = 0
@@ -98,12 +98,12 @@ async def identify(request: Request) -> Principal:
             raise Problem(403, "Without keys this answers to the names of this machine only.", kind="foreign-host")
         return ANONYMOUS
     address = request.client.host if request.client is not None else ""
-    service.failures.check(address)
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise _unauthorized("Authorization has to be: Bearer ak_...")
     principal = await service.ring.find(token.strip())
     if principal is None:
+        service.failures.check(address)
         service.failures.note(address)
         raise _unauthorized("This key is wrong, expired or revoked.")
     return principal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Request
@@ -227,8 +226,8 @@ async def _act_on_dead(request: Request, queue: str, asked: DeadLetterRequest, v
         raise Problem(403, "This key is limited to some tasks: say which.", kind="forbidden")
 
     def act() -> tuple[int, bool]:
-        done = getattr(service.inspector, f"{verb}_all")(queue, task=asked.task, reason=asked.reason)
-        count = sum(1 for _ in itertools.islice(done, asked.limit))
+        every = getattr(service.inspector, f"{verb}_all")
+        count = sum(1 for _ in every(queue, task=asked.task, reason=asked.reason, most=asked.limit))
         return count, count < asked.limit
 
     count, complete = await service.ask(act)

@@ -10,7 +10,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-all test-python check bench e2e e2e-browser chaos format lock assets clean secrets e2e-compose chart helm-test prometheus-test
+.PHONY: help env demo up test test-all test-python check bench e2e e2e-browser chaos reference format lock assets clean secrets e2e-compose chart helm-test prometheus-test
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ prometheus-test: $(VENV)/.dev ## rules and dashboards: promtool's cases, a real 
 chaos: $(VENV)/.dev ## the fault tests again, longer and with the slow ones (replay: ALSEK_CHAOS_SEED=n)
 	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests -n $(JOBS) \
 	    -m "slow or chaos" --timeout 3600 $(ARGS)
+
+reference: $(VENV)/.dev ## write docs/reference anew from the code: commands, settings, metrics
+	@$(BIN)/python scripts/reference.py
 
 format: $(VENV)/.dev ## format the code and apply the safe lint fixes
 	@$(BIN)/ruff format .

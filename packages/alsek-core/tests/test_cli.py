@@ -183,3 +183,25 @@ def test_fsck_that_cannot_ask_is_no_finding() -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert str(port) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("alsek thr", ["thread-pool"]),
+        ("alsek thread-pool --met", ["--metrics-port"]),
+        ("alsek dlq rep", ["replay"]),
+        ("alsek nonsense --json", []),
+    ],
+)
+def test_a_shell_completes_commands_and_options_those_of_services_too(typed: str, offered: list[str]) -> None:
+    done = run(_ALSEK_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(len(typed.split()) - 1))
+
+    assert done.stdout.split() == offered
+
+
+def test_the_script_for_a_shell_is_shown() -> None:
+    done = run("--show-completion", "bash")
+
+    assert done.returncode == 0
+    assert "complete -o default -F _alsek_completion alsek" in done.stdout

@@ -50,15 +50,20 @@ class CommandLine(TyperGroup):
             ServiceNotInstalledError: Its service is not here.
             UnknownCommandError: Nobody brings it.
         """
-        own = super().get_command(ctx, cmd_name)
-        command = own or services.command(cmd_name)
-        if command is None and not cmd_name.startswith("-"):
+        command = super().get_command(ctx, cmd_name) or services.command(cmd_name)
+        if command is None and not cmd_name.startswith("-") and not ctx.resilient_parsing:
             close = get_close_matches(cmd_name, self.list_commands(ctx), 1)
             hint = f"did you mean `alsek {close[0]}`?" if close else "`alsek --help` lists them"
             raise UnknownCommandError(f"there is no command `{cmd_name}`; {hint}")
-        if command is None:
-            return None
-        return configure(command, cmd_name, services.configurable(), service=cmd_name in services.configurable())
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is about to run, and let its options be set from outside."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None:
+            lasting = services.configurable()
+            configure(command, name, lasting, service=name in lasting)
+        return name, command, rest
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end a mistake of the user's in one line on stderr."""
@@ -73,7 +78,6 @@ class CommandLine(TyperGroup):
 
 app = typer.Typer(
     cls=CommandLine,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

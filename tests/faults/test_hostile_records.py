@@ -62,6 +62,24 @@ def test_no_record_stops_a_worker_or_its_queue(arena: Arena, kind: str) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("kind", QUEUES)
+def test_a_newer_record_is_given_back_before_anybody_sleeps(arena: Arena, kind: str) -> None:
+    """Alone in its queue: nothing that comes after it makes the worker settle what it cannot read."""
+    queue, client = QUEUES[kind], arena.server.client(decode_responses=False)
+    pool = arena.pool(POOLS[kind], *OPTIONS[kind])
+    arena.asleep([pool])
+    newer = next(record for record in corpus(queue, f"in_{kind}") if record.fate == WAITS)
+
+    plant(client, arena.broker.keys, queue, newer)
+    client.rpush(arena.broker.keys.wake(queue, 0), b"1")
+
+    keys = arena.broker.keys
+    # An idle worker looks around after 15 s at the latest: that would be too late.
+    eventually(lambda: client.zscore(keys.delayed(queue, 0), newer.uuid), 12, what=arena.logs)
+    assert pool.terminate() == 0
+    client.close()
+
+
 def _problem(arena: Arena, client: Any, queue: str, record: Hostile) -> str:
     """How far a record is from what is to become of it; empty when it is there."""
     uuid = record.uuid if isinstance(record.uuid, bytes) else record.uuid.encode()

@@ -177,7 +177,7 @@ class Intake:
 
     def _exchange(self) -> None:
         want = 0 if self._resting or not self._accepting else self._room()
-        if not self._unsettled and want <= 0:
+        if not self._unsettled and want <= 0 and not self._consumer.owed:
             return
         sent = self._unsettled
         settlements: list[Settlement] = [a.settlement for a in sent if a.settlement is not None]
@@ -212,7 +212,7 @@ class Intake:
     def _rest_unless(self, *, more: bool) -> None:
         if self._pressure.note(full=more):
             self._control.tell("full")
-        if not more and self._accepting:
+        if not more and self._accepting and not self._consumer.owed:
             self._consumer.fall_asleep(self._room())
             self._resting = True
 
@@ -312,7 +312,7 @@ class Intake:
         now = time.monotonic()
         if self._pause_s:
             wake_at = now + self._pause_s * (0.5 + random() / 2)  # noqa: S311  (jitter)
-        elif not self._resting and self._accepting and self._room() > 0:
+        elif not self._resting and self._accepting and (self._room() > 0 or self._consumer.owed):
             return
         else:
             wake_at = now + _LONGEST_NAP_S

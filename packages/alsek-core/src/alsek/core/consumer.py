@@ -113,7 +113,7 @@ class Consumer:
         self._looked_up = -math.inf
         self._link = broker.redis.new_link()
         self._sleepers = Sleepers(broker.redis)
-        self._own: list[Settlement] = []
+        self.owed: list[Settlement] = []  # what could not be read, for the next exchange
         self._unanswered: list[_Claim] = []
         self._standing: _Claim | None = None
         #: A moment in Redis' time (ms), and one on our clock (monotonic seconds) that was not later.
@@ -130,7 +130,7 @@ class Consumer:
         while not self.stop_signal.received:
             try:
                 messages = self.exchange((), 1).messages
-                if not messages:
+                if not messages and not self.owed:
                     self.sleep()
             except BackendUnavailableError as error:
                 log.warning("Redis is away, trying again: %s", error)
@@ -151,7 +151,7 @@ class Consumer:
         Raises:
             BackendUnavailableError: Repeat the same settlements later: what was done is recognised.
         """
-        own, self._own = self._own, []
+        own, self.owed = self.owed, []
         everything = [*settlements, *own]
         made = self.broker.plan(everything)
         # What an unanswered call may have claimed is asked for again, by the same tokens.
@@ -162,7 +162,7 @@ class Consumer:
         try:
             replies = self._link.execute([*made.calls, *[claim.call for claim in at_once]])
         except BackendUnavailableError:
-            self._own = own + self._own
+            self.owed = own + self.owed
             self._unanswered = [claim._replace(call=claim.call.repeated()) for claim in at_once]
             raise
         self._unanswered = []
@@ -321,7 +321,7 @@ class Consumer:
             except UnsupportedMessageVersionError as error:
                 # A newer release wrote it: untouched, for a newer worker.
                 log.warning("%s: left for a newer worker (%s)", claimed.uuid, error)
-                self._own.append(Released(_unread(claimed, claim.token), delay_ms=_NEWER_DELAY_MS))
+                self.owed.append(Released(_unread(claimed, claim.token), delay_ms=_NEWER_DELAY_MS))
             except (CorruptMessageError, ValidationError) as error:
                 if claimed.uuid.encode(errors="replace").decode() != claimed.uuid:
                     # Nothing we could say about it would reach it: it dies of its deliveries.
@@ -331,7 +331,7 @@ class Consumer:
                     "%s of queue %s cannot be read and becomes a dead letter: %s", claimed.uuid, claimed.queue, error
                 )
                 details = pack_error(parse_exception(error))
-                self._own.append(Failed(_unread(claimed, claim.token), "corrupt", details))
+                self.owed.append(Failed(_unread(claimed, claim.token), "corrupt", details))
 
     def _wanted(self) -> list[Interest]:
         if self.subset is not None and self._interests is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from model.redis_dump import Dump, Entry
 
-_TIMED_FIELDS = {"m": ("x", "z"), "meta": ("clock", "grace")}
+_TIMED_FIELDS = {"m": ("x", "z", "c"), "meta": ("clock", "grace")}
 _TIMED_SETS = ("r", "d", "l", "x", "kids")
 #: Texts with a time in them: what stands before it, the time, what stands behind.
 _TIMED_TEXTS = {
@@ -59,7 +59,7 @@ def adopt(partition: Partition, real: Dump) -> None:
         elif prefix == "m":
             record = partition.records.get(name)
             if isinstance(record, Record) and isinstance(value, dict):
-                record.fields |= {field: str(value[field]) for field in ("x", "z") if field in value}
+                record.fields |= {field: str(value[field]) for field in ("x", "z", "c") if field in value}
             elif isinstance(record, Receipt) and isinstance(value, str):
                 record.ended_at, record.vanishes_at = int(value.split(" ")[2]), entry.expires_at or 0
         elif prefix in ("r", "d", "l", "x") and isinstance(value, dict):

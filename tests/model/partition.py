@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
-from model.redis_dump import Dump, Entry, canonical_record
+from model.redis_dump import Dump, Entry, canonical_receipt, canonical_record
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -75,6 +75,9 @@ class Record:
     progress = Text("g")
     #: Of its key, if it is unique.
     digest = Text("u")
+    #: When it was last claimed; and how attempts ended that did not end well.
+    claimed_at = Text("c")
+    history = Text("h")
     #: How long a tracked message keeps its last status, ms; absent: untracked, "0": for ever.
     kept_status_ms = Text("k")
     expires_at = Text("x")
@@ -150,6 +153,12 @@ class Partition:
     #: `clock` and `grace`, ms; and the pauses, as texts.
     meta: dict[str, int | str] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)
+    #: What happened, by queue; sums, where Redis keeps minutes, and without the times.
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def count(self, queue: str, what: str) -> None:
+        of_queue = self.counts.setdefault(queue, {})
+        of_queue[what] = of_queue.get(what, 0) + 1
 
     def queue(self, name: str) -> Queue:
         return self.queues.setdefault(name, Queue())
@@ -212,7 +221,7 @@ class Partition:
             if isinstance(record, Record):
                 dump[f"m:{uuid}"] = Entry("hash", canonical_record(record.fields))
             elif isinstance(record, Receipt):
-                dump[f"m:{uuid}"] = Entry("string", record.text, record.vanishes_at)
+                dump[f"m:{uuid}"] = Entry("string", canonical_receipt(record.text), record.vanishes_at)
             else:
                 dump[f"m:{uuid}"] = Entry("string", record)
         for name, queue in self.queues.items():
@@ -223,6 +232,10 @@ class Partition:
             dump["queues"] = Entry("set", set(self.names))
         if self.meta:
             dump["meta"] = Entry("hash", {name: str(value) for name, value in self.meta.items()})
+        dump |= {
+            f"n:{queue}": Entry("hash", {what: str(n) for what, n in counts.items()})
+            for queue, counts in self.counts.items()
+        }
         for name, kept in self.kept.items():
             kind = "string" if isinstance(kept.value, str) else "zset"
             dump[name] = Entry(kind, kept.value if isinstance(kept.value, str) else dict(kept.value), kept.vanishes_at)

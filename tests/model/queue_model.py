@@ -20,6 +20,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from alsek.defaults import FORESIGHT_MS
+from alsek.storage.backends.redis.notes import note_of
 from alsek.storage.backends.redis.scripts import Code
 from alsek.storage.backends.redis.verbs import (
     Ack,
@@ -171,6 +172,8 @@ class QueueModel:
                 record.fence += 1
                 record.token = token
                 record.state = "l"
+                record.claimed_at = str(now)
+                partition.count(interest.queue, "c")
                 partition.queue(interest.queue).leases[uuid] = now + self.policy.lease_ms
                 self._tell(now, interest.queue, uuid, record, "RUNNING")
                 taken.setdefault(number, []).append(uuid)
@@ -226,9 +229,11 @@ class QueueModel:
         for held, result, callback, record, _ in judged:
             if record is None:
                 continue
+            claimed_at = (record.claimed_at or "") if record.state == "l" else ""
             self._unindex(held.queue, held.uuid, record)
             self._free_key(now, held.uuid, record, succeeded=True)
-            self._close(now, held.uuid, "S", held.token)
+            self._close(now, held.uuid, "S", held.token, claimed_at)
+            self.partition.count(held.queue, "k")
             if result is not None:
                 self._store(now, held.uuid, result)
             self._tell(now, held.queue, held.uuid, record, "SUCCEEDED", ended=True)
@@ -246,6 +251,8 @@ class QueueModel:
         record, code = self._guard(held.uuid, held.token, repeated="rd" if held.token else "")
         if record is None:
             return int(code)
+        self._chronicle(record, "retried", note_of(error))
+        self.partition.count(held.queue, "r")
         self._unindex(held.queue, held.uuid, record)
         record.retries += 1
         record.error = _text(error)
@@ -261,6 +268,7 @@ class QueueModel:
         record, code = self._guard(held.uuid, held.token, repeated="xF")
         if record is None:
             return int(code)
+        self._chronicle(record, "failed", note_of(error))
         self._unindex(held.queue, held.uuid, record)
         if body:
             record.body = _text(body)
@@ -294,6 +302,9 @@ class QueueModel:
                 continue
             self._unindex(held.queue, held.uuid, record)
             details = _text(error) if error is not None else self._crash_error if counts else ""
+            if counts or delay_ms:
+                how = ("refused" if reason == "unknown_task" else "crashed") if counts else "postponed"
+                self._chronicle(record, how, note_of(details.encode("latin-1")))
             if counts and record.deliveries >= self.policy.max_deliveries:
                 self._bury(now, held.queue, held.uuid, record, reason, "F", details)
                 codes.append(Code.DEAD)
@@ -323,6 +334,7 @@ class QueueModel:
         running = record.state == "l"
         if running and skip_if_running:
             return int(Code.EXISTS)
+        self._chronicle(record, "revoked")
         self._unindex(queue, uuid, record)
         self._bury(now, queue, uuid, record, "revoked", "V", self._revocation_error)
         if not running:
@@ -373,6 +385,7 @@ class QueueModel:
         self._unindex(queue, uuid, record)
         record.retries = record.deliveries = 0
         record.reason = record.ended_at = record.expires_at = None
+        self._write_down(record, "", "replayed", "")
         self._place(now, queue, uuid, record, 0)
         if record.digest is not None and self._holder(record.digest, now) is None:
             self.partition.kept[f"u:{record.digest}"] = Kept(f"{uuid} {now}")
@@ -479,6 +492,7 @@ class QueueModel:
 
     def _create(self, now: int, queue: str, new: NewMessage) -> None:
         """A new record, its id where it waits, and the first status."""
+        self.partition.count(queue, "s")
         record = Record(b=_text(new.body), T=new.task_name, s="r")
         if new.priority:
             record.priority = new.priority
@@ -489,6 +503,16 @@ class QueueModel:
         self.partition.records[new.uuid] = record
         self._place(now, queue, new.uuid, record, new.delay_ms)
         self._tell(now, queue, new.uuid, record, "SUBMITTED")
+
+    def _chronicle(self, record: Record, how: str, note: str = "") -> None:
+        """How an attempt ended, if there was one; the last ten are kept."""
+        if record.state == "l":
+            self._write_down(record, record.token or "", how, note)
+
+    @staticmethod
+    def _write_down(record: Record, token: str, how: str, note: str) -> None:
+        lines = record.history.split("\n") if record.history else []
+        record.history = "\n".join([*lines, f"# # {token} {how} {note}"][-10:])
 
     def _store(self, now: int, uuid: str, result: StoredResult) -> None:
         """A result with its retention, and its place in its progenitor's index, which stays as long as any of them."""
@@ -536,6 +560,9 @@ class QueueModel:
     ) -> None:
         """A dead letter with its reason and expiry; without dead letters the message ends, and leaves a receipt."""
         policy = self.policy
+        self.partition.count(queue, f"x:{reason}")
+        if letter == "F":
+            self.partition.count(queue, "f")
         self._free_key(now, uuid, record)
         if policy.dlq_ms:
             record.state, record.reason, record.ended_at, record.error = "x", reason, str(now), details
@@ -622,6 +649,7 @@ class QueueModel:
             record = self.partition.record(uuid)
             if record is None or record.state != "l":
                 continue
+            self._chronicle(record, "lapsed")
             record.token = None
             if record.deliveries >= self.policy.max_deliveries:
                 self._bury(now, queue, uuid, record, "crash_loop", "F", self._crash_error)

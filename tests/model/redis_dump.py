@@ -6,6 +6,7 @@ into the past, which to the scripts looks as if that much time had gone by.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,16 +53,39 @@ def redis_dump(client: Redis, tag: str) -> Dump:
             _READ[kind](pipe, key)
         values = pipe.execute()
     prefix = len(tag)
-    return {
+    found = {
         _text(key)[prefix:]: Entry(kind, _value(_text(key)[prefix:], kind, value), expiry if expiry >= 0 else None)
         for key, kind, expiry, value in zip(keys, kinds, facts[1::2], values, strict=True)
         if kind != "none"
     }
+    return {key: entry for key, entry in found.items() if not key.startswith("n:")} | _counts(found)
 
 
 def canonical_record(fields: dict[str, str]) -> dict[str, str]:
     """A record without the fields that hold their default."""
-    return {name: value for name, value in fields.items() if DEFAULTS.get(name) != value}
+    kept = {name: value for name, value in fields.items() if DEFAULTS.get(name) != value}
+    if "h" in kept:
+        kept["h"] = re.sub(r"^\d+ \d+ ", "# # ", kept["h"], flags=re.MULTILINE)
+    return kept
+
+
+def canonical_receipt(text: str) -> str:
+    """A receipt without the time of the last claim."""
+    return re.sub(r"^(S \S* \d+ )\d+ ", r"\1# ", text)
+
+
+def _counts(found: Dump) -> Dump:
+    """The counts of each queue over all minutes; without the sums of times, which no model can know."""
+    sums: dict[str, dict[str, int]] = {}
+    for key, entry in found.items():
+        if key.startswith("n:") and isinstance(entry.value, dict):
+            assert entry.has_ttl, f"{key} would stay for ever"
+            of_queue = sums.setdefault(key.rpartition(":")[0], {})
+            for name, n in entry.value.items():
+                what = name.lstrip("0123456789")
+                if what not in ("w", "h"):
+                    of_queue[what] = of_queue.get(what, 0) + int(n)
+    return {key: Entry("hash", {what: str(n) for what, n in of_queue.items()}) for key, of_queue in sums.items()}
 
 
 class TimeMachine:
@@ -98,7 +122,7 @@ for _, key in ipairs(redis.call('KEYS', (string.gsub(tag, '[%[%]%*%?]', '\\\\%0'
       end
     end
   elseif kind == 'hash' and (prefix == 'm' or name == 'meta') then
-    local fields = prefix == 'm' and {'x', 'z'} or (clock_too and {'clock', 'grace'} or {'grace'})
+    local fields = prefix == 'm' and {'x', 'z', 'c'} or (clock_too and {'clock', 'grace'} or {'grace'})
     for _, field in ipairs(fields) do
       local value = tonumber(redis.call('HGET', key, field) or nil)
       if value then redis.call('HSET', key, field, string.format('%.0f', value - ms)) end
@@ -109,7 +133,7 @@ for _, key in ipairs(redis.call('KEYS', (string.gsub(tag, '[%[%]%*%?]', '\\\\%0'
     if id then redis.call('SET', key, id .. ' ' .. string.format('%.0f', ends - ms), 'KEEPTTL') end
   end
   local expiry = redis.call('PEXPIRETIME', key)
-  if expiry > 0 then redis.call('PEXPIREAT', key, string.format('%.0f', math.max(1, expiry - ms))) end
+  if expiry > 0 and prefix ~= 'n' then redis.call('PEXPIREAT', key, string.format('%.0f', math.max(1, expiry - ms))) end
 end
 return now
 """
@@ -141,6 +165,8 @@ def _value(name: str, kind: str, raw: Any) -> Value:
         return {_text(member): float(score) for member, score in raw}
     if kind == "list":
         return [_text(member) for member in raw]
+    if kind == "string" and name.startswith("m:"):
+        return canonical_receipt(_text(raw))
     if kind == "set":
         return {_text(member) for member in raw}
     return _text(raw)

@@ -341,3 +341,27 @@ def test_waiting_messages_from_the_command_line(shop: Broker) -> None:
     assert told(shop, "reprioritize", waiting.uuid, "2") == {"uuid": waiting.uuid, "priority": 2, "was": 0}
     assert "is ready; it was due 20" in run(shop, "run-now", later.uuid).stdout
     assert "is ready, not delayed" in run(shop, "run-now", later.uuid, "--json", code=2).stderr
+
+
+def test_dead_letters_are_purged_from_the_command_line(shop: Broker) -> None:
+    die(shop, 3)
+    (single,) = die(shop, 1, task="print")
+
+    refused = run(shop, "dlq", "purge", "mail", code=2)
+    assert refused.stderr == (
+        "alsek: this deletes all 4 dead letters of queue mail for good: say --yes where nobody can be asked\n"
+    )
+    assert told(shop, "dlq", "purge", "--uuid", single, "--yes") == {"purged": 1}
+    assert run(shop, "dlq", "purge", "mail", "--reason", "rejected", "--yes").stdout == "Purged 0 messages.\n"
+    assert run(shop, "dlq", "purge", "mail", "--yes").stdout == "Purged 3 messages.\n"
+    assert "no message" in run(shop, "dlq", "purge", "--uuid", single, "--yes", code=2).stderr
+    assert "there is no queue mial: did you mean mail?" in run(shop, "dlq", "list", "mial", code=2).stderr
+
+
+def test_a_timeline_is_shown(shop: Broker) -> None:
+    (uuid,) = die(shop)
+
+    shown = run(shop, "show", uuid).stdout
+
+    assert re.search(r"failed .* cafe .* ConnectionError: no route", shown)
+    assert [step["what"] for step in told(shop, "show", uuid)["timeline"]] == ["submitted", "failed", "dead"]

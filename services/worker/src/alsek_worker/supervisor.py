@@ -8,6 +8,7 @@ other threads only post to it.
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from enum import IntEnum
 from multiprocessing.connection import wait
@@ -24,6 +25,7 @@ from alsek_worker.ledger import Entry, Stop, now_ms
 from alsek_worker.metrics import PoolMetrics
 from alsek_worker.postmortem import Postmortem
 from alsek_worker.revocation import Revocations
+from alsek_worker.scarcity import Scarcity
 from alsek_worker.settings import SHUTDOWN_GRACE_MS, Crew, Settings
 from alsek_worker.staff import Staff
 from alsek_worker.watch import Watch
@@ -100,6 +102,7 @@ class Supervisor:
         pairs = [(task.queue, name) for name, task in workload.tasks.items()]
         self.metrics = PoolMetrics(pairs, self.children, lambda: self.heartbeat.answers)
         self._postmortem = Postmortem(workload.broker, workload.tasks, settings.lease_ms, self.metrics.note)
+        self._scarcity = Scarcity()
         self._watch = Watch(self._postmortem, settings)
         self._announcement = Announcement(workload, crews, settings, self.children, self._state)
         self.heartbeat = Heartbeat(
@@ -199,6 +202,8 @@ class Supervisor:
         crash = ""
         if not child.killed_because:
             crash = child.death()
+            if child.process.exitcode == -signal.SIGKILL:
+                crash += f" ({self._scarcity.hint()})"
         elif child.harmed:
             crash = child.killed_because
         if held or not (child.leaving or self._phase):

@@ -1,4 +1,4 @@
-"""`alsek dlq`: the dead letters, and how they get another life."""
+"""`alsek dlq`: the dead letters, and how they get another life, or none."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.exceptions import ValidationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from alsek.tools.inspector import Inspector, MessageInfo
 
 dlq = typer.Typer(
-    help="List dead letters, and give them another life.",
+    help="List dead letters, give them another life, or delete them.",
     no_args_is_help=True,
     rich_markup_mode=None,
     epilog="""\b
@@ -24,9 +26,17 @@ Examples:
   alsek dlq list mail
   alsek dlq replay --uuid 01a20e33-e5d4-7cda-aebb-441508951d5b
   alsek dlq replay mail --reason crash_loop
+  alsek dlq purge mail --reason expired
 """,
 )
 
+AllOf = Annotated[
+    str | None, typer.Argument(metavar="[QUEUE]", show_default=False, help="All dead letters of this queue.")
+]
+One = Annotated[str | None, typer.Option("--uuid", metavar="UUID", show_default=False, help="Only this message.")]
+Reason = Annotated[
+    str | None, typer.Option("--reason", metavar="REASON", show_default=False, help="Only what died of this.")
+]
 Task = Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Only of this task.")]
 
 
@@ -50,7 +60,10 @@ def list_(
       alsek dlq list mail
       alsek dlq list mail --task send --limit 100 --json
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    page = inspector(url, namespace, partitions).messages(queue, "dead", task=task, limit=limit, cursor=cursor)
+    look = inspector(url, namespace, partitions)
+    page = look.messages(queue, "dead", task=task, limit=limit, cursor=cursor)
+    if not page.messages:
+        look.check_queue(queue)
     if as_json:
         write_json(page)
         return
@@ -61,14 +74,10 @@ def list_(
 
 @dlq.command()
 def replay(
-    queue: Annotated[
-        str | None, typer.Argument(metavar="[QUEUE]", show_default=False, help="All dead letters of this queue.")
-    ] = None,
-    uuid: Annotated[str | None, typer.Option(metavar="UUID", show_default=False, help="Only this message.")] = None,
+    queue: AllOf = None,
+    uuid: One = None,
     task: Task = None,
-    reason: Annotated[
-        str | None, typer.Option(metavar="REASON", show_default=False, help="Only what died of this.")
-    ] = None,
+    reason: Reason = None,
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
@@ -82,29 +91,79 @@ def replay(
       alsek dlq replay mail
       alsek dlq replay mail --task send --reason failed
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    if (queue is None) == (uuid is None) or (uuid is not None and (task or reason)):
-        raise ValidationError("name a queue (and --task, --reason to choose from it), or one --uuid")
+    _choice(queue, uuid, task, reason)
     look = inspector(url, namespace, partitions)
     count = 1
     if uuid is not None:
         look.replay(uuid)
     elif queue is not None:
-        count = _replay_all(look, queue, task, reason, show=sys.stderr.isatty() and not as_json)
+        count = _follow(look, queue, look.replay_all(queue, task=task, reason=reason), "replaying", quiet=as_json)
     if as_json:
         write_json({"replayed": count})
     else:
         typer.echo(f"Replayed {count:,} {'message' if count == 1 else 'messages'}.")
 
 
-def _replay_all(look: Inspector, queue: str, task: str | None, reason: str | None, *, show: bool) -> int:
-    replayed = look.replay_all(queue, task=task, reason=reason)
-    if not show:
-        return sum(1 for _ in replayed)
+@dlq.command()
+def purge(
+    queue: AllOf = None,
+    uuid: One = None,
+    task: Task = None,
+    reason: Reason = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = None,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    partitions: Partitions = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Delete dead letters for good. Asks first; where nobody can answer, only --yes will do.
+
+    \b
+    Examples:
+      alsek dlq purge --uuid 01a20e33-e5d4-7cda-aebb-441508951d5b
+      alsek dlq purge mail --task send --reason expired
+      alsek dlq purge mail --yes --json
+    """  # noqa: D301 - the escape keeps the lines of the examples apart
+    _choice(queue, uuid, task, reason)
+    look = inspector(url, namespace, partitions)
+    doomed = look.purge_all(queue, task=task, reason=reason) if queue is not None else None
+    if not yes:
+        what = f"dead letter {uuid}" if queue is None else _described(look, queue, task, reason)
+        if as_json or not sys.stdin.isatty():
+            raise ValidationError(f"this deletes {what} for good: say --yes where nobody can be asked")
+        typer.confirm(f"Delete {what} for good?", abort=True)
+    count = 1
+    if uuid is not None:
+        look.purge(uuid)
+    elif queue is not None and doomed is not None:
+        count = _follow(look, queue, doomed, "purging", quiet=as_json)
+    if as_json:
+        write_json({"purged": count})
+    else:
+        typer.echo(f"Purged {count:,} {'message' if count == 1 else 'messages'}.")
+
+
+def _choice(queue: str | None, uuid: str | None, task: str | None, reason: str | None) -> None:
+    if (queue is None) == (uuid is None) or (uuid is not None and (task or reason)):
+        raise ValidationError("name a queue (and --task, --reason to choose from it), or one --uuid")
+
+
+def _described(look: Inspector, queue: str, task: str | None, reason: str | None) -> str:
+    dead = look.queue(queue).dead
+    chosen = [f"of task {task}"] * bool(task) + [f"that died of {reason}"] * bool(reason)
+    if not chosen:
+        return f"all {dead:,} dead letters of queue {queue}"
+    return f"those of the {dead:,} dead letters of queue {queue} that are {' and '.join(chosen)}".replace(
+        "that are that", "that"
+    )
+
+
+def _follow(look: Inspector, queue: str, done: Iterable[MessageInfo], verb: str, *, quiet: bool) -> int:
+    """Count what is done, with a progress bar where somebody watches."""
+    if quiet or not sys.stderr.isatty():
+        return sum(1 for _ in done)
     from rich.console import Console
     from rich.progress import track
 
-    dead = look.queue(queue).dead
-    followed: list[MessageInfo] = list(
-        track(replayed, "replaying", total=dead, console=Console(stderr=True), transient=True)
-    )
-    return len(followed)
+    total = look.queue(queue).dead
+    return sum(1 for _ in track(done, verb, total=total, console=Console(stderr=True), transient=True))

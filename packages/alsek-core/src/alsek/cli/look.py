@@ -22,7 +22,7 @@ from alsek.cli.connection import (
 from alsek.defaults import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
-    from alsek.tools.inspector import MessageInfo
+    from alsek.tools.inspector import MessageInfo, QueueInfo
 
 
 def queues(
@@ -31,7 +31,9 @@ def queues(
     partitions: Partitions = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Show all queues: what is ready, delayed, running and dead, and how long the head of the line has waited.
+    """Show all queues: what is ready, delayed, running and dead, how long the head of the line waits, and the pace.
+
+    The pace is that of the last five minutes; "drained in" is how long what is ready takes at it.
 
     \b
     Examples:
@@ -44,14 +46,20 @@ def queues(
     elif not found:
         typer.echo(f"No queue has had a message in namespace {namespace} yet.")
     else:
-        numbers = ("ready", "delayed", "running", "dead", "waiting", "next due in")
-        rows = [
-            (q.name, f"{q.ready:,}", f"{q.delayed:,}", f"{q.running:,}", f"{q.dead:,}",
-             span(q.waiting_ms) if q.ready else "", span(q.due_in_ms),
-             f"paused: {q.paused.reason}".removesuffix(": ") if q.paused else "")
-            for q in found
-        ]  # fmt: skip
-        write_table(("queue", *numbers, "remark"), rows, numbers)
+        write_table(*queue_table(found))
+
+
+def queue_table(found: list[QueueInfo]) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+    """Give the columns and rows of a table of queues, and which of the columns are numbers."""
+    numbers = ("ready", "delayed", "running", "dead", "waiting", "due in", "in/min", "out/min", "drained in", "workers")
+    rows: list[tuple[str, ...]] = [
+        (q.name, f"{q.ready:,}", f"{q.delayed:,}", f"{q.running:,}", f"{q.dead:,}",
+         span(q.waiting_ms) if q.ready else "", span(q.due_in_ms), f"{q.submitted_per_minute:,.0f}",
+         f"{q.finished_per_minute:,.0f}", span(q.drain_ms) if q.ready else "", str(q.workers),
+         f"paused: {q.paused.reason}".removesuffix(": ") if q.paused else "")
+        for q in found
+    ]  # fmt: skip
+    return ("queue", *numbers, "remark"), rows, numbers
 
 
 def messages(
@@ -75,7 +83,10 @@ def messages(
       alsek messages mail --state running --task send
       alsek messages mail --state dead --limit 100 --json | jq -r '.messages[].uuid'
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    page = inspector(url, namespace, partitions).messages(queue, state, task=task, limit=limit, cursor=cursor)
+    look = inspector(url, namespace, partitions)
+    page = look.messages(queue, state, task=task, limit=limit, cursor=cursor)
+    if not page.messages:
+        look.check_queue(queue)
     if as_json:
         write_json(page)
     else:
@@ -104,6 +115,8 @@ def show(
         return
     rows = [(name, text) for name, value in _facts(info) if (text := str(value))]
     write_table(("what", "value"), rows)
+    steps = [(moment(s.at), s.what, s.worker, s.host, span(s.duration_ms), s.note) for s in info.timeline]
+    write_table(("when (UTC)", "what", "worker", "host", "took", "note"), steps, ("took",))
 
 
 def explain(

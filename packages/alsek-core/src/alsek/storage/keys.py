@@ -15,6 +15,7 @@ may touch them together on Redis Cluster. The partition of a message follows fro
 | `queues` | set | names of the queues seen in this partition |
 | `meta` | hash | `clock` (a worker last spoke, ms), `grace` (no lease is recovered before, ms), `pause:<queue>` |
 | `u:<digest>` | string | the unique message that holds a key: its uuid, and the end of its window, ms |
+| `n:<queue>:<quarter>` | hash | what happened in each minute of a quarter of an hour; kept six hours |
 | `c:<consumer>` | string | receipt of a consumer's last claim |
 | `s:<id>` | hash | a schedule (fields: see `lua/README.md`); it lies where its messages do |
 | `schedules`, `schedules:due` | zset | ids of all schedules, by name; of those that will fire, by time |
@@ -106,6 +107,10 @@ class Keys:
     def wake(self, queue: str, partition: int) -> str:
         """Give the key on which idle consumers of a queue block."""
         return f"{self._tags[partition]}w:{queue}"
+
+    def counts(self, queue: str, partition: int, quarter: int) -> str:
+        """Give the key of what happened in a queue in the minutes of a quarter of an hour (number since the epoch)."""
+        return f"{self._tags[partition]}n:{queue}:{quarter}"
 
     def queues(self, partition: int) -> str:
         """Give the key of the set of queue names seen in a partition."""

@@ -39,6 +39,9 @@ class QueueInfo:
         due_in_ms: When the next delayed message is due; `None`: none is delayed.
         paused: Since when it gives nothing, and why; `None`: it does.
         workers: Workers that listen to it.
+        submitted_per_minute: Over the last five minutes, or since its first message in them.
+        finished_per_minute: What succeeded or failed for good, over the same time.
+        drain_ms: How long what is ready will take at that pace if nothing is added; `None`: nothing finishes.
     """
 
     name: str
@@ -50,6 +53,60 @@ class QueueInfo:
     due_in_ms: int | None
     paused: Pause | None = None
     workers: int = 0
+    submitted_per_minute: float = 0.0
+    finished_per_minute: float = 0.0
+    drain_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What happened in a queue in one minute.
+
+    Attributes:
+        at: When it began, ms since the epoch, on Redis' clock.
+        submitted: New messages, those of schedules and callbacks included.
+        claimed: Messages that workers took, each time.
+        succeeded: Messages that succeeded.
+        retried: Attempts that failed and are repeated.
+        failed: Messages that failed for good.
+        dead: What ended badly, by reason; `revoked` and `expired` are no failures.
+        wait_ms: How long what was claimed had been ready, on average (of messages claimed together, as long as the one
+            in the middle); `None`: nothing was.
+        held_ms: How long what succeeded had been held by its worker, on average; `None`: nothing did.
+    """
+
+    at: int
+    submitted: int
+    claimed: int
+    succeeded: int
+    retried: int
+    failed: int
+    dead: dict[str, int]
+    wait_ms: float | None
+    held_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step in the life of a message.
+
+    Attributes:
+        at: When it began, ms since the epoch: an attempt when it was claimed.
+        what: `submitted`; of an attempt `running`, `succeeded`, or how else it ended: `retried`, `failed`, `crashed`
+            (its process died), `lapsed` (its worker vanished), `revoked`, `postponed` (it snoozed), `refused` (its
+            task was unknown); `replayed`; `dead`, with the reason as `note`.
+        worker: Who had it.
+        host: Where that worker ran, as far as that is remembered.
+        duration_ms: How long the attempt took; so far, if it runs.
+        note: The error, in one line.
+    """
+
+    at: int
+    what: str
+    worker: str = ""
+    host: str = ""
+    duration_ms: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +126,14 @@ class MessageInfo:
         created_at: When it was made.
         due_at: When it may run, if it is delayed.
         leased_until: When its lease ends, if it runs.
+        claimed_at: When a worker took it, if it runs or has succeeded.
         worker: Id of the worker that holds it, or held it last.
         reason: Why it died: `failed`, `revoked`, `expired`, `crash_loop`, `rejected`, `unknown_task`, `corrupt`.
         ended_at: When it ended.
         error: The last exception.
         args: Positional arguments; `None` where they cannot be read.
         kwargs: Keyword arguments; `None` where they cannot be read.
+        timeline: What became of it, the oldest first: of attempts that did not end well the last ten.
         progress: What its present, or last, run said of how far it has come.
     """
 
@@ -89,12 +148,14 @@ class MessageInfo:
     created_at: int | None = None
     due_at: int | None = None
     leased_until: int | None = None
+    claimed_at: int | None = None
     worker: str = ""
     reason: str = ""
     ended_at: int | None = None
     error: ExceptionDetails | None = None
     args: Any = None
     kwargs: Any = None
+    timeline: tuple[Step, ...] = ()
     progress: Progress | None = None
 
 

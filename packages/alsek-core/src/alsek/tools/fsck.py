@@ -32,6 +32,7 @@ _PASSING: Final = {
     "c": "receipt of a claim",
     "status": "status",
     "u": "key of a unique message",
+    "n": "count of a quarter of an hour",
 }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from alsek.core.rules import check_priority
 from alsek.exceptions import MessageStateError, QueueStateError, ValidationError
 from alsek.tools.explanation import REASONS
-from alsek.tools.facts import MessageInfo, Page, Pause, QueueInfo, RunningInfo, TaskInfo, WorkerInfo
+from alsek.tools.facts import MessageInfo, Minute, Page, Pause, QueueInfo, RunningInfo, Step, TaskInfo, WorkerInfo
 from alsek.tools.looking import MOST_IN_A_PAGE, STATES, Looking
 from alsek.tools.operations import Operations
 
@@ -26,10 +26,12 @@ __all__ = [
     "STATES",
     "Inspector",
     "MessageInfo",
+    "Minute",
     "Page",
     "Pause",
     "QueueInfo",
     "RunningInfo",
+    "Step",
     "TaskInfo",
     "WorkerInfo",
 ]
@@ -58,7 +60,7 @@ class Inspector(Looking):
             UnknownQueueError: Nobody knows it.
             QueueStateError: It is paused already; the first pause stands.
         """
-        self._known(queue)
+        self.check_queue(queue)
         if not self._operations.pause(queue, reason, by):
             before = self.queue(queue).paused
             raise QueueStateError(f"queue {queue} is paused already{_because(before)}", queue=queue)
@@ -72,7 +74,7 @@ class Inspector(Looking):
             UnknownQueueError: Nobody knows it.
             QueueStateError: It is not paused.
         """
-        self._known(queue)
+        self.check_queue(queue)
         before = self.queue(queue).paused
         if not self._operations.resume(queue) or before is None:
             raise QueueStateError(f"queue {queue} is not paused", queue=queue)
@@ -180,7 +182,7 @@ class Inspector(Looking):
         most: int | None,
         act: Callable[[str, Sequence[MessageInfo]], list[Code]],
     ) -> Iterator[MessageInfo]:
-        self._known(queue)
+        self.check_queue(queue)
         if reason is not None and reason not in REASONS:
             raise ValidationError(f"reason has to be one of {', '.join(REASONS)}: {reason!r}")
         return self._act_on_all(queue, task, reason, most, act)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from alsek.core.rules import check_name
 from alsek.exceptions import MessageDoesNotExistsError, UnknownQueueError, UnknownTaskError, ValidationError
+from alsek.storage.backends.redis.counts import MOST_MINUTES
 from alsek.storage.backends.redis.look import LETTERS, Look, Place, open_place, pack_place
 from alsek.tools.explanation import Standing, explain
-from alsek.tools.facts import MessageInfo, Page, QueueInfo, TaskInfo, WorkerInfo
+from alsek.tools.facts import MessageInfo, Minute, Page, QueueInfo, TaskInfo, WorkerInfo
+from alsek.tools.history import with_hosts
 from alsek.tools.operations import open_pause
 from alsek.tools.records import told, with_times
 from alsek.tools.roster import Roster
@@ -51,6 +54,23 @@ class Looking:
         """
         check_name(name, "queue")
         return self._queues([name], self._roster.listeners() or [])[0]
+
+    def throughput(self, queue: str, minutes: int = 60) -> list[Minute]:
+        """Give what happened in a queue minute by minute, the oldest first; the last is the minute that runs.
+
+        Counted by the engine in the same step as what is counted, so that a crash loses nothing of it.
+
+        Args:
+            queue: Which.
+            minutes: 1 to 360: so long counts are kept.
+
+        Raises:
+            ValidationError: That cannot be the name of a queue, or minutes are out of their range.
+        """
+        check_name(queue, "queue")
+        if not 1 <= minutes <= MOST_MINUTES:
+            raise ValidationError(f"minutes has to be 1 to {MOST_MINUTES}: {minutes!r}")
+        return [_minute(at, counts) for at, counts in self._look.minutes(queue, minutes)]
 
     def workers(self) -> list[WorkerInfo]:
         """Give the workers that live, by host and pid; one that was killed counts as gone after two leases."""
@@ -124,6 +144,10 @@ class Looking:
                 uuid=uuid,
             )
         info = told(uuid, record, self.broker.backend.serializer)
+        seen = [step.worker for step in info.timeline if step.worker]
+        if seen:
+            hosts = self._roster.hosts(seen)
+            info = replace(info, timeline=with_hosts(info.timeline, hosts, self._look.now_ms()))
         if isinstance(record, bytes):
             return info
         _, due, lease, _ = self._look.standing(uuid, info.queue)
@@ -141,6 +165,22 @@ class Looking:
         nobody = "" if info.state not in ("ready", "delayed") or not info.queue else self._nobody(info)
         around = Standing(self._look.now_ms(), rank, clock, self.broker.lease_ms, open_pause(pause), nobody)
         return explain(info, around)
+
+    def check_queue(self, queue: str) -> None:
+        """Refuse the name of a queue that nobody knows, where others are known.
+
+        Raises:
+            ValidationError: That cannot be the name of a queue.
+            UnknownQueueError: It never had a message, and no worker listens to it.
+        """
+        check_name(queue, "queue")
+        names = self.broker.redis.queue_names()
+        if queue not in names:
+            names |= {heard for worker in self._roster.listeners() or [] for heard in worker.queues}
+        if names and queue not in names:
+            close = get_close_matches(queue, names, 1)
+            hint = f"did you mean {close[0]}?" if close else "it never had a message, and no worker listens to it"
+            raise UnknownQueueError(f"there is no queue {queue}: {hint}", queue=queue)
 
     def now_ms(self) -> int:
         """Give Redis' own time, ms since the epoch: all times here are told by it."""
@@ -172,8 +212,11 @@ class Looking:
                 due_in_ms=None if facts.due_ms is None else max(0, facts.due_ms - now),
                 paused=open_pause(facts.pause),
                 workers=sum(facts.name in worker.queues for worker in listeners),
+                submitted_per_minute=round(facts.pace.submitted, 2),
+                finished_per_minute=round(facts.pace.finished, 2),
+                drain_ms=_drain_ms(facts.counts["ready"], facts.pace.finished),
             )
-            for facts in self._look.queues(names)
+            for facts in self._look.queues(names, now)
         ]
 
     def _infos(self, uuids: list[str], places: list[Place], state: str) -> list[MessageInfo]:
@@ -187,16 +230,27 @@ class Looking:
             infos.append(info)
         return infos
 
-    def _known(self, queue: str) -> None:
-        check_name(queue, "queue")
-        names = self.broker.redis.queue_names()
-        if queue not in names:
-            names |= {heard for worker in self._roster.listeners() or [] for heard in worker.queues}
-        if queue not in names:
-            close = get_close_matches(queue, names, 1)
-            hint = f"did you mean {close[0]}?" if close else "it never had a message, and no worker listens to it"
-            raise UnknownQueueError(f"there is no queue {queue}: {hint}", queue=queue)
-
     def _state(self, before: MessageInfo) -> str:
         (record,) = self._look.records([before.uuid])
         return told(before.uuid, record, self.broker.backend.serializer).state if record else "gone"
+
+
+def _drain_ms(ready: int, finished_per_minute: float) -> int | None:
+    if ready == 0:
+        return 0
+    return int(ready / finished_per_minute * 60_000) if finished_per_minute > 0 else None
+
+
+def _minute(at: int, counts: dict[str, int]) -> Minute:
+    claimed, succeeded = counts.get("c", 0), counts.get("k", 0)
+    return Minute(
+        at=at,
+        submitted=counts.get("s", 0),
+        claimed=claimed,
+        succeeded=succeeded,
+        retried=counts.get("r", 0),
+        failed=counts.get("f", 0),
+        dead={what.removeprefix("x:"): n for what, n in counts.items() if what.startswith("x:")},
+        wait_ms=counts.get("w", 0) / claimed if claimed else None,
+        held_ms=counts.get("h", 0) / succeeded if succeeded else None,
+    )

@@ -11,6 +11,7 @@ from alsek.core.progress import open_progress
 from alsek.exceptions import CorruptMessageError, UnsupportedMessageVersionError, ValidationError
 from alsek.storage.backends.redis.look import LETTERS
 from alsek.tools.facts import MessageInfo
+from alsek.tools.history import timeline
 
 if TYPE_CHECKING:
     from alsek.core.message import Message
@@ -45,9 +46,10 @@ def _alive(uuid: str, record: dict[bytes, bytes], serializer: Serializer) -> Mes
     with suppress(CorruptMessageError, UnsupportedMessageVersionError, ValidationError):
         # What can be said without its body is said all the same.
         message = open_record(uuid, record, serializer)
-    return MessageInfo(
+    state = _STATE_OF_LETTER.get(_text(record, b"s"), "unknown")
+    info = MessageInfo(
         uuid=uuid,
-        state=_STATE_OF_LETTER.get(_text(record, b"s"), "unknown"),
+        state=state,
         task=_text(record, b"T"),
         queue=message.queue if message is not None else "",
         priority=_count(record, b"p"),
@@ -55,6 +57,7 @@ def _alive(uuid: str, record: dict[bytes, bytes], serializer: Serializer) -> Mes
         deliveries=_count(record, b"d"),
         fence=_count(record, b"f"),
         created_at=message.created_at if message is not None else None,
+        claimed_at=(_count(record, b"c") or None) if state == "running" else None,
         worker=_text(record, b"t").partition(".")[0],
         reason=_text(record, b"a"),
         ended_at=_count(record, b"z") or None,
@@ -63,18 +66,24 @@ def _alive(uuid: str, record: dict[bytes, bytes], serializer: Serializer) -> Mes
         kwargs=message.kwargs if message is not None else None,
         progress=open_progress(record.get(b"g", b""), _count(record, b"f")),
     )
+    return replace(info, timeline=timeline(info, _text(record, b"h")))
 
 
 def _ended(uuid: str, receipt: bytes) -> MessageInfo:
     letter, token, ended_at, reason, *rest = *receipt.split(b" ", 4), b"", b"", b"", b""
-    return MessageInfo(
+    state = _ENDS.get(letter.decode(errors="replace"), "unknown")
+    # Of what went well the receipt says when it was claimed, in the place of a reason.
+    claimed = reason if state == "succeeded" else b""
+    info = MessageInfo(
         uuid=uuid,
-        state=_ENDS.get(letter.decode(errors="replace"), "unknown"),
+        state=state,
+        claimed_at=int(claimed) if claimed.isdigit() else None,
         worker=token.decode(errors="replace").partition(".")[0],
-        reason=reason.decode(errors="replace"),
+        reason="" if claimed else reason.decode(errors="replace"),
         ended_at=int(ended_at) if ended_at.isdigit() else None,
         error=open_error(rest[0]),
     )
+    return replace(info, timeline=timeline(info, ""))
 
 
 def _text(record: dict[bytes, bytes], name: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from alsek.exceptions import BackendDataError, BackendUnavailableError, ValidationError
+from alsek.storage.backends.redis.counts import Counts, Pace
 from alsek.storage.keys import EPOCH_MS
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from alsek.storage.backends.redis.link import Argument
     from alsek.storage.backends.redis.standard import RedisBackend
+
+#: Full minutes, besides the one that runs, over which the pace of a queue is told.
+_PACE_MINUTES: Final = 5
 
 #: The letter of a state in a record, which is also that of its index.
 LETTERS: Final = {"ready": "r", "delayed": "d", "running": "l", "dead": "x"}
@@ -38,6 +42,7 @@ class QueueFacts(NamedTuple):
         head_ms: Since when the longest waiting head of a line is ready (ms since the epoch); `None`: nothing is.
         due_ms: When the next delayed message is due; `None`: none is delayed.
         pause: What is remembered of its pause; `None`: it is not paused.
+        pace: What went in and out lately.
     """
 
     name: str
@@ -45,6 +50,7 @@ class QueueFacts(NamedTuple):
     head_ms: int | None
     due_ms: int | None
     pause: bytes | None
+    pace: Pace
 
 
 class Look:
@@ -59,6 +65,7 @@ class Look:
         self._backend = backend
         self._keys = backend.keys
         self._weight = weight
+        self._counts = Counts(backend.keys)
         self._link = backend.new_link()
         self._lock = threading.Lock()
 
@@ -67,8 +74,8 @@ class Look:
         seconds, micros = self._ask([("TIME",)])[0]
         return int(seconds) * 1000 + int(micros) // 1000
 
-    def queues(self, names: Iterable[str]) -> list[QueueFacts]:
-        """Count the messages of queues, and find out how long they wait."""
+    def queues(self, names: Iterable[str], now_ms: int) -> list[QueueFacts]:
+        """Count the messages of queues, and find out how long they wait and how fast they go."""
         names = list(names)
         commands: list[tuple[Argument, ...]] = []
         for name in names:
@@ -77,8 +84,15 @@ class Look:
                 commands += [("ZCARD", key) for key in keys]
                 commands += [("ZRANGE", key, 0, 0, "WITHSCORES") for key in keys[:2]]
                 commands.append(("HGET", self._keys.meta(partition), self._keys.pause_field(name)))
+            commands += self._counts.of_pace(name, now_ms, _PACE_MINUTES)
         answers = iter(self._ask(commands))
-        return [self._facts(name, answers) for name in names]
+        return [self._facts(name, answers, now_ms) for name in names]
+
+    def minutes(self, queue: str, minutes: int) -> list[tuple[int, dict[str, int]]]:
+        """Give what happened in a queue minute by minute; see `Counts.read_minutes`."""
+        now_ms = self.now_ms()
+        answers = self._ask(self._counts.of_minutes(queue, now_ms, minutes))
+        return self._counts.read_minutes(answers, now_ms, minutes)
 
     def page(self, queue: str, state: str, after: Place | None, limit: int) -> list[Place]:
         """Give ids of an index, in its order, one partition after the other.
@@ -156,7 +170,7 @@ class Look:
         with self._lock:
             self._link.close()
 
-    def _facts(self, name: str, answers: Any) -> QueueFacts:
+    def _facts(self, name: str, answers: Any, now_ms: int) -> QueueFacts:
         counts = dict.fromkeys(LETTERS, 0)
         heads: list[int] = []
         dues: list[int] = []
@@ -171,7 +185,9 @@ class Look:
                 dues.append(int(float(due[1])))
             if pause is not None:
                 pauses.append(pause)
-        return QueueFacts(name, counts, min(heads, default=None), min(dues, default=None), next(iter(pauses), None))
+        pace = self._counts.read_pace(answers, now_ms, _PACE_MINUTES)
+        head, due = min(heads, default=None), min(dues, default=None)
+        return QueueFacts(name, counts, head, due, next(iter(pauses), None), pace)
 
     def _ask(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         # Only reads: after a lost connection they are simply asked again. What stands under a key instead of what

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from alsek.defaults import DEFAULT_LEASE_MS, DEFAULT_MAX_DELIVERIES, DEFAULT_RECEIPT_MS, DEFAULT_TTL, FORESIGHT_MS
 from alsek.storage.backends.redis.link import Argument, Call
+from alsek.storage.backends.redis.notes import ending_of, note_of
 from alsek.storage.backends.redis.scripts import script
 from alsek.storage.keys import PRIORITY_WEIGHT, Keys
 
@@ -261,14 +262,14 @@ class Verbs:
 
     def retry(self, partition: int, held: Held, delay_ms: int, error: bytes, body: bytes = b"") -> Call:
         """Put a failed message back. Reply: a code."""
-        args = (held.uuid, held.token, delay_ms, self.policy.weight, error, body, self.statuses["RETRYING"])
+        args = (*held[1:], delay_ms, self.policy.weight, error, body, self.statuses["RETRYING"], note_of(error))
         return Call(script("retry"), self._keys(partition, (held.queue,)), args)
 
     def fail(self, partition: int, held: Held, reason: str, error: bytes, body: bytes = b"") -> Call:
         """Move a message to the dead letters. Reply: a code."""
         policy = self.policy
         args = (
-            held.uuid, held.token, reason, error, policy.dlq_ms, policy.receipt_ms, body, self.statuses["FAILED"],
+            *held[1:], reason, error, policy.dlq_ms, policy.receipt_ms, body, self.statuses["FAILED"], note_of(error),
         )  # fmt: skip
         return Call(script("fail"), self._keys(partition, (held.queue,)), args)
 
@@ -287,9 +288,10 @@ class Verbs:
         status = self.statuses
         if error is None:
             error = self._crash_error if counts else b""
+        how = ending_of(reason, delay_ms, counts=counts)
         args: list[Argument] = [
             policy.weight, "1" if counts else "0", delay_ms, policy.max_deliveries, policy.dlq_ms, policy.receipt_ms,
-            status["SUBMITTED"], status["FAILED"], reason, error,
+            status["SUBMITTED"], status["FAILED"], reason, error, how, note_of(error) if how else "",
         ]  # fmt: skip
         queues: dict[str, int] = {}
         for held in leases:

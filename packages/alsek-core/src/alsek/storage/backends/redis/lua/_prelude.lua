@@ -33,6 +33,45 @@ local function num(field)
   return n and n >= 0 and n < 1e14 and math.floor(n) or 0
 end
 
+-- What this call did, by queue: written once at its end, so that a batch costs no more than a message.
+local tallies = {}
+
+-- Count; what: s submitted, c claimed, w their waits (ms, estimated), k succeeded, h their runs (ms), r retried, f failed,
+-- x:<reason> ended badly.
+local function tally(qi, what, n)
+  local of_queue = tallies[qi]
+  if not of_queue then
+    of_queue = {}
+    tallies[qi] = of_queue
+  end
+  of_queue[what] = (of_queue[what] or 0) + n
+end
+
+-- Add the counts to this minute's. Fifteen minutes share a small hash that vanishes after six hours; what else stands
+-- under its name costs the counts, never a message.
+local function write_tallies(now)
+  local minute, stem = math.floor(now / 60000) % 15, string.format(':%d', math.floor(now / 900000))
+  for qi, of_queue in pairs(tallies) do
+    local key = tag .. 'n:' .. qname(qi) .. stem
+    for what, n in pairs(of_queue) do
+      if redis.pcall('HINCRBY', key, minute .. what, n) == n then redis.pcall('PEXPIRE', key, 22500000) end
+    end
+  end
+end
+
+-- Note how an attempt ended: "<claimed> <ended> <token> <how> <note>", a line each, the last ten. Only attempts that
+-- ended otherwise than well are noted: what went well needs no history.
+local function chronicle(rec, claimed, token, now, how, note)
+  local line = string.format('%d %d ', num(claimed), now) .. (token or '') .. ' ' .. how .. ' ' .. note
+  local before = redis.call('HGET', rec, 'h')
+  if before then
+    local _, breaks = string.gsub(before, '\n', '')
+    if breaks >= 9 then before = string.match(before, '\n(.*)') end
+    line = before .. '\n' .. line
+  end
+  redis.call('HSET', rec, 'h', line)
+end
+
 -- Wake one idle consumer; the list never holds more than one marker.
 local function wake(qi)
   local key = qkey(qi, WAKE)
@@ -100,6 +139,8 @@ end
 -- End a message among the dead letters, or for good when the queue keeps none (`dlq_ms` 0; -1 keeps for ever).
 -- The caller has taken the id out of its index. `letter` is the final state without dead letters.
 local function bury(qi, rec, id, task, kept_ms, token, reason, details, letter, now, dlq_ms, receipt_ms, payload)
+  tally(qi, 'x:' .. reason, 1)
+  if letter == 'F' then tally(qi, 'f', 1) end
   local digest = redis.call('HGET', rec, 'u')
   if digest then free_key(digest, id, now, false) end
   if dlq_ms ~= 0 then
@@ -113,11 +154,11 @@ local function bury(qi, rec, id, task, kept_ms, token, reason, details, letter, 
   redis.call('PUBLISH', tag .. 'done:' .. id, letter)
 end
 
--- Compare a caller's token with the record. Returns the fields {s, t, T, k, p, d, a, n}, or nil and the code to answer.
+-- Compare a caller's token with the record. Returns the fields {s, t, T, k, p, d, a, n, c}, or nil and the code to answer.
 -- An empty token is the administrator's: it may act on any message that has not ended. `repeated` names the states in
 -- which the same wish has been carried out before.
 local function guard(rec, token, repeated)
-  local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'p', 'd', 'a', 'n')
+  local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'p', 'd', 'a', 'n', 'c')
   if h.err then
     local letter, held_by = receipt_of(rec)
     if not letter then return nil, -1 end
@@ -150,6 +191,7 @@ end
 
 -- Create a record and put its id where it waits. The caller has checked that it is new.
 local function create(qi, rec, id, task, body, priority, delay, ttl, kept_ms, weight, now, payload)
+  tally(qi, 's', 1)
   local state = place(qi, id, tonumber(priority), weight, now, tonumber(delay))
   redis.call('HSET', rec, 'b', body, 'T', task, 's', state)
   if ttl ~= '' then redis.call('HSET', rec, 'x', now + ttl) end

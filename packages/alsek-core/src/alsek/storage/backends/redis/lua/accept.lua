@@ -55,8 +55,10 @@ end
 
 if n > 0 then
   redis.call('ZADD', qkey(1, READY), unpack(ready))
+  tally(1, 's', n / 2)
   wake(1)
 end
+write_tallies(now)
 if request then
   redis.call('HSET', request, 'asked', ARGV[5], 'answer', ARGV[6])
   redis.call('PEXPIRE', request, ARGV[7])

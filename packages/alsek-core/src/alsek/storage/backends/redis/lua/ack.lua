@@ -15,21 +15,22 @@
 local receipt_ms, weight = ARGV[1], tonumber(ARGV[2])
 check_indexes()
 local now = clock()
-local codes, gone = {}, {}
-local stamp = ' ' .. string.format('%d', now) .. '  '
+local codes, gone, done, held = {}, {}, {}, {}
+local stamp = ' ' .. string.format('%d', now) .. ' '
 local at = 6
 
--- Look at one message: its code, how long to keep its status, where one is kept, and its key, if it is unique.
+-- Look at one message: its code, how long to keep its status, where one is kept, its key, if it is unique, and when it
+-- was claimed.
 local function look(qi, id, token)
   local rec = tag .. 'm:' .. id
-  local h = redis.pcall('HMGET', rec, 's', 't', 'k', 'u')
-  local kept_ms, digest = h[3], h[4]
+  local h = redis.pcall('HMGET', rec, 's', 't', 'k', 'u', 'c')
+  local kept_ms, digest, claimed = h[3], h[4], h[5]
   if h.err or h[1] ~= 'l' or h[2] ~= token then
     local known, code = guard(rec, token, 'S')
     codes[#codes + 1] = known and 1 or code
     if not known then return end
     unindex(qi, id, known[1])
-    kept_ms, digest = known[4], redis.call('HGET', rec, 'u')
+    kept_ms, digest, claimed = known[4], redis.call('HGET', rec, 'u'), known[1] == 'l' and known[9]
   else
     codes[#codes + 1] = 1
     local batch = gone[qi]
@@ -39,7 +40,9 @@ local function look(qi, id, token)
     end
     batch[#batch + 1] = id
   end
-  return rec, kept_ms, digest
+  done[qi] = (done[qi] or 0) + 1
+  held[qi] = (held[qi] or 0) + now - (tonumber(claimed or nil) or now)
+  return rec, kept_ms, digest, claimed or ''
 end
 
 -- What else will be written is looked at first, too.
@@ -60,11 +63,11 @@ for _ = 1, tonumber(ARGV[5]) do
   local receipt = 'S ' .. token .. stamp
   for i = at + 3, at + 2 + count do
     local id = ARGV[i]
-    local rec, kept_ms, digest = look(qi, id, token)
+    local rec, kept_ms, digest, claimed = look(qi, id, token)
     if rec then
       if digest then free_key(digest, id, now, true) end
       local task = kept_ms and redis.call('HGET', rec, 'T')
-      redis.call('SET', rec, receipt, 'PX', receipt_ms)
+      redis.call('SET', rec, receipt .. claimed .. ' ', 'PX', receipt_ms)
       if kept_ms then tell(qi, task, id, kept_ms, ARGV[3], true) end
     end
   end
@@ -73,13 +76,13 @@ end
 
 while at <= #ARGV do
   local qi, id, token, parts = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local rec, kept_ms, digest = look(qi, id, token)
+  local rec, kept_ms, digest, claimed = look(qi, id, token)
   local result, child = at + 4, at + 4 + (parts % 2) * 4
   at = child + (parts >= 2 and 8 or 0)
   if rec then
     if digest then free_key(digest, id, now, true) end
     local task = kept_ms and redis.call('HGET', rec, 'T')
-    redis.call('SET', rec, 'S ' .. token .. stamp, 'PX', receipt_ms)
+    redis.call('SET', rec, 'S ' .. token .. stamp .. claimed .. ' ', 'PX', receipt_ms)
     if parts % 2 == 1 then
       redis.call('SET', tag .. ARGV[result], now .. ':' .. ARGV[result + 1], 'PX', ARGV[result + 2])
       if ARGV[result + 3] ~= '' then
@@ -104,4 +107,7 @@ while at <= #ARGV do
 end
 
 for qi, batch in pairs(gone) do redis.call('ZREM', qkey(qi, LEASES), unpack(batch)) end
+for qi, n in pairs(done) do tally(qi, 'k', n) end
+for qi, ms in pairs(held) do tally(qi, 'h', math.max(0, math.floor(ms))) end
+write_tallies(now)
 return codes

@@ -22,6 +22,7 @@ if h[6] and not holder_of(h[6], now) then
   redis.call('SET', tag .. 'u:' .. h[6], id .. ' ' .. string.format('%d', now))
 end
 redis.call('HDEL', rec, 'a', 'z', 'x')
+chronicle(rec, now, '', now, 'replayed', '')
 mark_as_changed(rec)
 tell(1, h[2], id, h[3], ARGV[3], false)
 return 1

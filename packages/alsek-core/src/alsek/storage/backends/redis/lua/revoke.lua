@@ -12,7 +12,7 @@
 check_indexes()
 local id = ARGV[1]
 local rec = tag .. 'm:' .. id
-local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'a')
+local h = redis.pcall('HMGET', rec, 's', 't', 'T', 'k', 'a', 'c')
 if h.err then
   local letter = receipt_of(rec)
   return not letter and -1 or letter == 'V' and 2 or -2
@@ -27,7 +27,10 @@ if state ~= 'r' and state ~= 'd' and state ~= 'l' then
 end
 if state == 'l' and ARGV[2] == '1' then return 0 end
 unindex(1, id, state)
-bury(1, rec, id, h[3], h[4], h[2] or '', 'revoked', ARGV[5], 'V', clock(), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6])
+local now = clock()
+if state == 'l' then chronicle(rec, h[6], h[2], now, 'revoked', '') end
+bury(1, rec, id, h[3], h[4], h[2] or '', 'revoked', ARGV[5], 'V', now, tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[6])
+write_tallies(now)
 if state == 'l' then
   local worker = string.match(h[2] or '', '^[^.]*')
   redis.call('PUBLISH', ARGV[7] .. worker, 'revoke ' .. id)

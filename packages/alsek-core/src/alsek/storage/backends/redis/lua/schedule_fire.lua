@@ -90,4 +90,5 @@ while at <= #ARGV do
   reply[#reply + 1] = code
   reply[#reply + 1] = table.concat(told, ' ')
 end
+write_tallies(now)
 return reply

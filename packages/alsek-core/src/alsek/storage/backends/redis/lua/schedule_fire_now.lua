@@ -25,4 +25,5 @@ create(1, rec, uuid, ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], to
 if not alive(h[2]) then redis.call('HSET', key, 'L', uuid) end
 redis.call('HSET', key, 'z', now)
 redis.call('HINCRBY', key, 'y', 1)
+write_tallies(now)
 return {1, now}

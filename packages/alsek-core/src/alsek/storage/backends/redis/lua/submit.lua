@@ -52,6 +52,8 @@ end
 
 if n > 0 then
   redis.call('ZADD', ready_key, unpack(ready))
+  tally(1, 's', n / 2)
   wake(1)
 end
+write_tallies(now)
 return codes

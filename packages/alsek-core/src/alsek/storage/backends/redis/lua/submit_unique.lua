@@ -36,4 +36,5 @@ for i = 4, #ARGV, 9 do
   end
   codes[#codes + 1] = code
 end
+write_tallies(now)
 return codes

@@ -43,6 +43,18 @@ def test_chosen_queues_keep_their_order_and_may_have_no_task() -> None:
     assert list(wanted.items()) == [("other", ()), ("b", ())]
 
 
+def test_a_queue_of_another_mechanism_alone_is_left_to_it() -> None:
+    processes = {name: each for name, each in TASKS.items() if each.mechanism == "process"}
+
+    wanted = subset(TASKS, processes, ["b", "a"], task_specific=False)
+
+    assert list(wanted.items()) == [("a", ("process_a",))]
+    pool = MixedWorkerPool(tasks=list(TASKS.values()), queues=["b"])
+    assert [crew.kind for crew in pool.crews] == ["thread"]
+    with pytest.raises(NoTasksFoundError):
+        ProcessWorkerPool(tasks=[process_a, thread_b], queues=["b"])
+
+
 def test_a_task_specific_pool_takes_only_its_tasks() -> None:
     wanted = subset(TASKS, THREADS, ["b", "a", "other"], task_specific=True)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alsek.core.preflight import check_engine
-from alsek.exceptions import ValidationError
+from alsek.exceptions import NoTasksFoundError, ValidationError
 from alsek.utils.system import smart_cpu_count
 from alsek_worker import workload as workloads
 from alsek_worker.settings import DEFAULT_CONCURRENCY, DEFAULT_THREADS, Crew, Settings
@@ -275,7 +275,15 @@ class MixedWorkerPool(WorkerPool):
             "process": lambda: self._crew("process", self.n_processes, self.n_processes, 1),
             "async": lambda: self._crew("async", 1, 1, self.concurrency),
         }
-        return [make[kind]() for kind in self._workload.kinds]
+        crews: list[Crew] = []
+        for kind in self._workload.kinds:
+            try:
+                crews.append(make[kind]())
+            except NoTasksFoundError:  # the chosen queues are those of the others
+                continue
+        if not crews:
+            raise NoTasksFoundError(f"None of the tasks belongs to {', '.join(self._queues or ()) or 'any queue'}")
+        return crews
 
     def _announce(self) -> None:
         announce = {

@@ -146,8 +146,8 @@ def subset(
 ) -> dict[str, tuple[str, ...]]:
     """Say what a pool of one mechanism claims.
 
-    A queue that tasks of another mechanism share is narrowed to our own tasks, so that
-    no message reaches a pool that cannot run it.
+    A queue that tasks of another mechanism share is narrowed to our own tasks, and one that
+    is theirs alone is left out, so that no message reaches a pool that cannot run it.
 
     Args:
         everything: All tasks of the package.
@@ -157,7 +157,7 @@ def subset(
 
     Raises:
         ValidationError: A queue is named twice, or by what is no name.
-        NoTasksFoundError: A task-specific pool was given queues without tasks.
+        NoTasksFoundError: Nothing is left to claim.
     """
     chosen = sorted({task.queue for task in mine.values()}) if queues is None else list(queues)
     for queue in chosen:
@@ -168,7 +168,7 @@ def subset(
     wanted: dict[str, tuple[str, ...]] = {}
     for queue in chosen:
         names = tuple(sorted(name for name, task in mine.items() if task.queue == queue))
-        if task_specific and not names:
+        if not names and (task_specific or queue in foreign):
             continue
         wanted[queue] = names if names and (task_specific or queue in foreign) else ()
     if not wanted:

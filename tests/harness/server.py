@@ -81,7 +81,7 @@ class Server:
         path = self.directory / "server.conf"
         lines = (f"{name} {_quoted(value)}" for name, value in self._config.items())
         path.write_text("\n".join(lines) + "\n")
-        self._process = spawn([self.binary, str(path)], log=self.log_path, cwd=self.directory)
+        self._process = spawn(self._command(str(path)), log=self.log_path, cwd=self.directory)
         self.wait_ready()
         return self
 
@@ -243,6 +243,9 @@ class Server:
     def wait_disconnected(self, newer_than: int, timeout: float = 10.0) -> None:
         """Return once every later connection is gone and so all it sent was processed."""
         eventually(lambda: self.newest_connection() <= newer_than, timeout, what="clients are gone", interval=0.001)
+
+    def _command(self, path: str) -> list[str]:
+        return [self.binary, path]
 
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:

@@ -152,7 +152,7 @@ def test_results_are_waited_for_and_statuses_are_heard(backend: RedisBackend) ->
         settled = Succeeded(claimed, store.wire(claimed, 2 * number))
         consumer.exchange([settled], 0)
 
-        assert store.get(message, timeout=15) == 2 * number
+        assert store.get(message, timeout=15_000) == 2 * number
         listening.join(15)
         assert not listening.is_alive()
     assert heard.count(TaskStatus.SUCCEEDED) == 5
@@ -282,10 +282,12 @@ def test_primaries_that_die_while_messages_run_lose_nothing(processes: Processes
     with Cluster(replicas=1) as cluster:
         stage = Stage(cluster.url, PARTITIONS, processes, journal)
         pool = stage.pool("worker", "--lease", "10")
-        healed = []
+        healed: list[float] = []
+        kills: list[int] = []
         with Producer(stage) as producer:
             for death in range(deaths):
                 producer.more(150)
+                kills.append(time.monotonic_ns())
                 killed = cluster.fail_over(slot_of(stage.broker.keys.tag(death % PARTITIONS)))
                 since = time.monotonic()
                 producer.more(PARTITIONS * 5)
@@ -295,7 +297,7 @@ def test_primaries_that_die_while_messages_run_lose_nothing(processes: Processes
             producer.more(100)
 
         stage.drained()
-        verdict = stage.verdict(max_duplicates=None)
+        verdict = stage.verdict(max_duplicates=None, kills=kills)
 
         print(
             f"H3 killed primaries: {verdict} deaths={deaths} refused={producer.refused} healed<={max(healed):.1f}s",

@@ -143,6 +143,13 @@ class AsyncLink:
         """Tell whether a connection stands."""
         return self._wire is not None and self._wire.usable
 
+    def retire(self) -> None:
+        """Have new calls go over a new connection; this one ends when it has its replies."""
+        wire, self._wire = self._wire, None
+        self._opening = None
+        if wire is not None:
+            wire.retire()
+
     def close(self) -> None:
         """Drop the connection; the next call makes a new one. In the loop's thread only."""
         wire, self._wire = self._wire, None

@@ -9,6 +9,7 @@ from alsek.storage.backends.redis.cluster_link import ClusterLink
 from alsek.storage.backends.redis.link import Link
 from alsek.storage.backends.redis.link_pool import LinkPool
 from alsek.storage.backends.redis.per_loop import PerLoop
+from alsek.storage.backends.redis.primary_watch import WatchedLink
 from alsek.storage.backends.redis.subscriber import Subscriber
 
 if TYPE_CHECKING:
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from alsek.storage.backends.redis.async_link import AsyncRoute
     from alsek.storage.backends.redis.async_subscriber import AsyncSubscriber
     from alsek.storage.backends.redis.link import Route
+    from alsek.storage.backends.redis.primary_watch import PrimaryWatch
     from alsek.storage.backends.redis.slots import Slots
     from alsek.storage.keys import Keys
 
 
 class EngineAccess:
-    """Mixed into the synchronous Redis backend; it brings `keys`, `slots` and `new_connection`."""
+    """Mixed into the synchronous Redis backend; it brings `keys`, `slots`, `primary_watch` and `new_connection`."""
 
     keys: Keys
     _links: LinkPool | None = None
@@ -35,6 +37,11 @@ class EngineAccess:
         """Which node serves what; `None` unless Redis is a cluster."""
         raise NotImplementedError
 
+    @property
+    def primary_watch(self) -> PrimaryWatch | None:
+        """Tells when the Sentinels name another primary; `None` where there are none."""
+        raise NotImplementedError
+
     def new_connection(self, socket_timeout: float | None = 5.0, *, key: str | None = None) -> Connection:
         """Make an unconnected connection of our own."""
         raise NotImplementedError
@@ -42,7 +49,7 @@ class EngineAccess:
     def new_link(self) -> Route:
         """Make a way to all keys, for one thread."""
         slots = self.slots
-        return Link(self.new_connection) if slots is None else ClusterLink(slots)
+        return self.new_line() if slots is None else ClusterLink(slots)
 
     def new_line(self, key: str | None = None, socket_timeout: float | None = 5.0) -> Link:
         """Make one connection for one thread, to block or to listen: to where a key is, anew whenever it breaks.
@@ -51,6 +58,9 @@ class EngineAccess:
             key: `None`: any node will do.
             socket_timeout: Seconds; `None`: waits for ever.
         """
+        watch = self.primary_watch
+        if watch is not None:
+            return WatchedLink(lambda: self.new_connection(socket_timeout), watch)
         return Link(lambda: self.new_connection(socket_timeout, key=key))
 
     @property
@@ -87,8 +97,10 @@ class EngineAccess:
         slots = self.slots
         if slots is None:
             from alsek.storage.backends.redis.async_link import AsyncLink
+            from alsek.storage.backends.redis.watched_async_link import WatchedAsyncLink
 
-            return AsyncLink(self.new_connection)
+            watch = self.primary_watch
+            return AsyncLink(self.new_connection) if watch is None else WatchedAsyncLink(self.new_connection, watch)
         from alsek.storage.backends.redis.async_cluster_link import AsyncClusterLink
 
         return AsyncClusterLink(slots)

@@ -71,7 +71,7 @@ def translate(error: Exception, *, sent: bool) -> AlsekError:
     """
     text = str(error)
     code = code_of(error)
-    if isinstance(error, redis_errors.AuthenticationError) or code in _NO_ACCESS:
+    if isinstance(error, redis_errors.AuthenticationError) or code in _NO_ACCESS or "ACL failure in script" in text:
         return BackendAuthenticationError(f"Redis refused the credentials or the command: {text}")
     if code == "OOM":
         return BackendFullError(f"Redis is full and refused the write; nothing was stored: {text}")

@@ -207,7 +207,7 @@ class Link:
         Args:
             timeout: Seconds; `None`: the connection's own.
         """
-        connection = self._ready()
+        connection = self._connection or self._ready()
         try:
             if timeout is None:
                 return connection.read_response(disable_decoding=True)
@@ -218,7 +218,7 @@ class Link:
     def collect(self) -> Any:
         """Read one of several replies; an error reply is a value, as the next one is of interest all the same."""
         try:
-            return self._ready().read_response(disable_decoding=True)
+            return (self._connection or self._ready()).read_response(disable_decoding=True)
         except redis_errors.ResponseError as error:
             return error
         except (redis_errors.RedisError, OSError) as error:
@@ -242,7 +242,7 @@ class Link:
 
     def fileno(self) -> int:
         """Give the socket's descriptor, for a poll; connects when needed."""
-        sock = self._ready()._get_socket()  # noqa: SLF001  the public face of redis-py has no other way to a descriptor
+        sock = (self._connection or self._ready())._get_socket()  # noqa: SLF001  the public face of redis-py has no other way to a descriptor
         if sock is None:
             raise BackendUnavailableError("Redis did not answer: the connection is closed")
         return int(sock.fileno())

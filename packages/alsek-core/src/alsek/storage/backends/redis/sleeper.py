@@ -11,12 +11,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from alsek.storage.backends.redis.link import Call, Link
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from alsek.storage.backends.redis.link import Route
+    from alsek.storage.backends.redis.link import Call, Link, Route
 
 #: How much later than asked for Redis may end a blocked look, seconds.
 _TARDINESS_S: Final = 2.0
@@ -29,11 +27,11 @@ class Sleeper:
     """A connection that blocks on wake keys, for one thread at a time.
 
     Args:
-        connect: Makes an unconnected redis-py connection without a time-out, its retries off.
+        line: A connection of its own, without a time-out.
     """
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
-        self._link = Link(connect)
+    def __init__(self, line: Link) -> None:
+        self._link = line
         self._client_id = 0
         #: Whether a blocked look is under way.
         self.asleep = False

@@ -18,7 +18,7 @@ from alsek.storage.backends.redis.sleeper import Sleeper
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alsek.storage.backends.redis.link import Call, Route
+    from alsek.storage.backends.redis.link import Call, Link, Route
     from alsek.storage.backends.redis.standard import RedisBackend
 
 
@@ -39,7 +39,7 @@ class Sleepers:
     def __init__(self, backend: RedisBackend) -> None:
         everything = range(backend.keys.partitions)
         groups = [everything] if backend.slots is None else [everything[p : p + 1] for p in everything]
-        self._beds = [_Bed(Sleeper(_connect(backend, group[0])), group) for group in groups]
+        self._beds = [_Bed(Sleeper(_line(backend, group[0])), group) for group in groups]
         #: Whether each partition has a look of its own, and no verb is sent behind it.
         self.apart = len(self._beds) > 1
         self._selector: selectors.BaseSelector | None = None
@@ -143,5 +143,5 @@ class Sleepers:
         return self._selector
 
 
-def _connect(backend: RedisBackend, partition: int) -> Callable[[], Any]:
-    return lambda: backend.new_connection(socket_timeout=None, key=backend.keys.tag(partition))
+def _line(backend: RedisBackend, partition: int) -> Link:
+    return backend.new_line(backend.keys.tag(partition), socket_timeout=None)

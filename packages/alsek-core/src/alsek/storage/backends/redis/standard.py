@@ -20,6 +20,7 @@ from alsek.storage.backends.redis.dedicated import dedicated_settings
 from alsek.storage.backends.redis.engine import EngineAccess
 from alsek.storage.backends.redis.errors import translate
 from alsek.storage.backends.redis.link_pool import LinkPool
+from alsek.storage.backends.redis.primary_watch import PrimaryWatch
 from alsek.storage.backends.redis.slots import Slots
 from alsek.storage.backends.redis.subscriber import Subscriber
 from alsek.storage.backends.redis.travel import pack, unpack
@@ -71,6 +72,7 @@ class RedisBackend(EngineAccess, Backend):
         self._given: Any = conn if isinstance(conn, LazyClient) else client_of(conn, redis.Redis)
         self._resolving = threading.Lock()
         self._slots: Any = Empty
+        self._watch: Any = Empty
         # Made here, before threads can race for them; neither connects.
         self._links = LinkPool(self.new_link)
         self._subscriber = Subscriber(self.new_connection)
@@ -100,6 +102,16 @@ class RedisBackend(EngineAccess, Backend):
             self._slots = None if site is None else Slots(site.connection, site.nodes, site.remap)
         slots: Slots | None = self._slots
         return slots
+
+    @property
+    def primary_watch(self) -> PrimaryWatch | None:
+        """Tells when the Sentinels name another primary; `None` where there are none."""
+        if self._watch is Empty:
+            pool: Any = None if self.slots is not None else self.conn.connection_pool
+            named = hasattr(pool, "sentinel_manager") and pool.is_master
+            self._watch = PrimaryWatch(pool.get_master_address) if named else None
+        watch: PrimaryWatch | None = self._watch
+        return watch
 
     def new_connection(self, socket_timeout: float | None = 5.0, *, key: str | None = None) -> Connection:
         """Make an unconnected connection to the same Redis: RESP 2, bytes, without redis-py's own repeats.

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from alsek.cli import services
+from alsek.cli.acl import acl
 from alsek.cli.configuration import configure
 from alsek.cli.dead_letters import dlq
 from alsek.cli.doctor import doctor
@@ -92,6 +93,7 @@ Examples:
   alsek pause mail                         let nothing more of a queue start, until `alsek resume mail`
   alsek fsck                               check that what stands in Redis is whole
   alsek doctor                             check Redis, its settings and the workers, and say what to do
+  alsek acl worker                         what a worker's user in Redis has to be allowed
 """,
 )
 app.command()(up)
@@ -111,6 +113,7 @@ app.add_typer(schedules, name="schedules")
 app.command()(fsck)
 app.command()(doctor)
 app.command()(exporter)
+app.command()(acl)
 
 
 def _show_version(wanted: bool) -> None:

@@ -16,9 +16,11 @@ from alsek.storage.backends.abstract import AsyncBackend
 from alsek.storage.backends.lazy import LazyClient
 from alsek.storage.backends.redis.client import across, client_of, describe, rebuild
 from alsek.storage.backends.redis.cluster_client import ClusterClient, cluster_of
-from alsek.storage.backends.redis.standard import (
+from alsek.storage.backends.redis.standard import RedisBackend
+from alsek.storage.backends.redis.subscriber import Event
+from alsek.storage.backends.redis.travel import pack, unpack
+from alsek.storage.backends.redis.value_rules import (
     SCAN_STEP,
-    RedisBackend,
     as_text,
     check_partitions,
     check_ttl,
@@ -26,8 +28,6 @@ from alsek.storage.backends.redis.standard import (
     globs,
     translated,
 )
-from alsek.storage.backends.redis.subscriber import Event
-from alsek.storage.backends.redis.travel import pack, unpack
 from alsek.storage.backends.redis.values import announce
 from alsek.storage.keys import Keys
 from alsek.types import Empty

@@ -32,12 +32,20 @@ class Stage:
         self.running: Running
         self._clients: list[httpx.Client] = []
         self._worker: Process | None = None
+        self._token = ""
 
     def key(self, *scopes: str, **limits: Any) -> str:
         """Make a key."""
         token, record = make_key("test", scopes, **limits)
         self.keys.add(record)
         return token
+
+    @property
+    def token(self) -> str:
+        """A key for everything, made anew when the server was emptied."""
+        if not self._token or not any(record.id in self._token for record, _ in self.keys.all()):
+            self._token = self.key("admin")
+        return self._token
 
     def serve(self, *options: str, url: str | None = None, **env: str) -> Running:
         """Start a service and wait until it listens."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from alsek.core.generation import Generation
+from alsek.core.mapping import DEFAULT_WINDOW, run_amap, run_map
 from alsek.exceptions import ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from alsek.core.message import Message
 
@@ -49,6 +50,34 @@ class Options:
         """Enqueue a call without blocking the event loop; see `Task.agenerate`."""
         return await self.task.agenerate(args, kwargs, **self.choices)
 
+    def map(
+        self,
+        *iterables: Iterable[Any],
+        window: int = DEFAULT_WINDOW,
+        as_completed: bool = False,
+        return_exceptions: bool = False,
+        progress: bool | None = None,
+    ) -> Iterator[Any]:
+        """Call the task with many arguments, and give the results; see `Task.map`."""
+        return run_map(
+            self.task, iterables, window, in_order=not as_completed, return_exceptions=return_exceptions,
+            progress=progress, options=dict(self.choices),
+        )  # fmt: skip
+
+    def amap(
+        self,
+        *iterables: Iterable[Any],
+        window: int = DEFAULT_WINDOW,
+        as_completed: bool = False,
+        return_exceptions: bool = False,
+        progress: bool | None = None,
+    ) -> AsyncIterator[Any]:
+        """Call the task with many arguments, without blocking the event loop; see `Task.amap`."""
+        return run_amap(
+            self.task, iterables, window, in_order=not as_completed, return_exceptions=return_exceptions,
+            progress=progress, options=dict(self.choices),
+        )  # fmt: skip
+
 
 class Calling(Generation):
     """Mixed into `Task`."""
@@ -65,6 +94,54 @@ class Calling(Generation):
     async def adelay(self, *args: Any, **kwargs: Any) -> Message:
         """Enqueue a call without blocking the event loop; see `delay`."""
         return await self.agenerate(args, kwargs)
+
+    def map(
+        self,
+        *iterables: Iterable[Any],
+        window: int = DEFAULT_WINDOW,
+        as_completed: bool = False,
+        return_exceptions: bool = False,
+        progress: bool | None = None,
+    ) -> Iterator[Any]:
+        """Call this task with many arguments, a window of them at a time, and give the results.
+
+        Nothing is enqueued before the first result is asked for, and nothing while you do not ask. Each call is made,
+        also of a task whose messages are unique.
+
+        Args:
+            *iterables: As of the builtin `map`: one for each positional argument, until the shortest ends. They may be
+                endless: they are read as far as the window goes.
+            window: Most calls that were enqueued and whose results you have not had.
+            as_completed: Give each result as soon as it is there, instead of in the order of the calls.
+            return_exceptions: Give the `TaskFailedError` of a call that failed in the place of its result, instead of
+                raising the first.
+            progress: Show a bar on standard error; `None`: if that is a terminal.
+
+        Raises:
+            ValidationError: The task has no result store, or the window is no number. At once.
+            TaskFailedError: A call failed for good (while iterating). No more are enqueued; those that were, run on.
+        """
+        return run_map(
+            self, iterables, window, in_order=not as_completed, return_exceptions=return_exceptions,
+            progress=progress, options={},
+        )  # fmt: skip
+
+    def amap(
+        self,
+        *iterables: Iterable[Any],
+        window: int = DEFAULT_WINDOW,
+        as_completed: bool = False,
+        return_exceptions: bool = False,
+        progress: bool | None = None,
+    ) -> AsyncIterator[Any]:
+        """Call this task with many arguments, without blocking the event loop; for the rest as `map`.
+
+        Leaving the loop early, close the iterator (`contextlib.aclosing`), or it listens on for a while.
+        """
+        return run_amap(
+            self, iterables, window, in_order=not as_completed, return_exceptions=return_exceptions,
+            progress=progress, options={},
+        )  # fmt: skip
 
     def options(self, **choices: Any) -> Options:
         """Choose how the next messages are enqueued: `add.options(priority=1, delay=5_000).delay(1, 2)`.

@@ -75,7 +75,7 @@ def test_a_sound_system_has_no_findings(broker: Broker, ids: dict[str, str]) -> 
     assert report.complete
     assert report.checked == {
         "records": 8, "ready": 3, "delayed": 1, "leases": 1, "dead letters": 2, "queues": 2, "wake markers": 2,
-        "status": 8, "result": 1, "index of results": 1, "receipt of a claim": 1,
+        "status": 8, "result": 1, "index of results": 1, "receipt of a claim": 1, "count of a quarter of an hour": 2,
     }  # fmt: skip
 
 

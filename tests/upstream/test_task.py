@@ -171,7 +171,7 @@ def test_the_repr_tells_the_name_and_the_queue(add: Task) -> None:
 def test_generate_takes_upstreams_parameters_in_upstreams_order() -> None:
     parameters = defaults_of(Task.generate)
 
-    assert list(parameters) == ["self", *GENERATE, "options"]
+    assert list(parameters) == ["self", *GENERATE, "unique_for", "unique_key", "options"]
     assert {name: parameters[name] for name in GENERATE} == GENERATE
 
 

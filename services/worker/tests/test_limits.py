@@ -55,7 +55,8 @@ def test_a_process_whose_task_cannot_be_interrupted_is_ended_from_outside(stage:
     assert stage.error(message)[0] == "TimeoutError"
     after = stage.submit(task)
     assert stage.wait(after, "END").pid != started.pid
-    assert stage.hooks(message) == ["on_failure"]
+    # A child that is ended in the middle of its hooks leaves them to the supervisor: once at least.
+    assert set(stage.hooks(message)) == {"on_failure"}
     assert pool.terminate() == 0
 
 

@@ -36,7 +36,10 @@ def echo(value: object = None, **more: object) -> object:
 
 @task(broker, queue="slow", **options)
 def nap(seconds: float) -> str:
-    time.sleep(seconds)
+    # In small steps: a thread in one long sleep cannot be interrupted.
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.02)
     return "awake"
 
 

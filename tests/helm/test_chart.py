@@ -260,7 +260,8 @@ def test_the_preflight_uses_the_credentials_of_its_service(chart: Chart) -> None
 
     for pod in objects.pods().values():
         doctor = pod["spec"]["initContainers"][0]
-        assert (doctor["name"], doctor["args"]) == ("doctor", ["doctor", "--json"])
+        assert (doctor["name"], doctor["args"]) == ("doctor", ["--json"])
+        assert "alsek doctor" in doctor["command"][2]
         assert env(doctor) == env(pod["spec"]["containers"][0])
     assert not any(
         "initContainers" in pod["spec"] for pod in chart.render(least(preflight={"enabled": False})).pods().values()

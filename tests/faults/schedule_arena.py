@@ -95,8 +95,7 @@ class Reader:
             uuids = [message.uuid for message in hand.messages]
             links.execute([verbs.ack_groups(partition, {(QUEUE, token): uuids})], patience=30)
         for message in hand.messages:
-            instant = made_at(message.uuid)
-            assert instant is not None
+            instant = self._broker.message_of(message, token, 0).created_at
             self.account.taken[message.uuid] += 1
             self.account.instants.setdefault(message.task_name, []).append(instant)
             self.account.early += hand.now_ms < instant

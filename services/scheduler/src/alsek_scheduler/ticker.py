@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-#: Messages in one call: keeps the script below a few milliseconds.
-_MOST_MESSAGES: Final = 200
+#: Schedules and messages in one call: keeps the script below a few milliseconds.
+_MOST_FIRED: Final = 50
+_MOST_MESSAGES: Final = 100
 
 #: Pause after Redis did not answer, seconds.
 _PAUSE_S: Final = 0.2
@@ -161,7 +162,7 @@ def _batches(firings: Sequence[Firing]) -> Iterator[list[Firing]]:
     batch: list[Firing] = []
     messages = 0
     for firing in firings:
-        if batch and (messages + len(firing.messages) > _MOST_MESSAGES or len(batch) >= MOST_SCHEDULES):
+        if batch and (messages + len(firing.messages) > _MOST_MESSAGES or len(batch) >= _MOST_FIRED):
             yield batch
             batch, messages = [], 0
         batch.append(firing)

@@ -21,7 +21,7 @@ check_schedules()
 redis.call('SCARD', tag .. 'queues')
 if not is_leader(ARGV[1], ARGV[2]) then return {-2, now} end
 
-local reply = {1, now}
+local reply, registered = {1, now}, {}
 local at = 5
 
 while at <= #ARGV do
@@ -33,7 +33,7 @@ while at <= #ARGV do
   at = first + count * 3
 
   local key = skey(id)
-  local h = redis.pcall('HMGET', key, 'v', 'n', 'l', 'L', 'w', 's')
+  local h = redis.pcall('HMGET', key, 'v', 'n', 'l', 'L', 'w', 's', 'c', 'm', 'o')
   local code, told = 1, {}
   if h.err or not h[1] then
     code = -1
@@ -61,7 +61,10 @@ while at <= #ARGV do
         if waited then waiting = '' end
         local rec = tag .. 'm:' .. uuid
         if redis.call('EXISTS', rec) == 0 then
-          redis.call('SADD', tag .. 'queues', qname(qi))
+          if not registered[qi] then
+            redis.call('SADD', tag .. 'queues', qname(qi))
+            registered[qi] = true
+          end
           create(qi, rec, uuid, task, ARGV[i + 2], priority, delay, ttl, kept, weight, now, payload)
           told[#told + 1] = uuid
         end
@@ -70,20 +73,22 @@ while at <= #ARGV do
     end
     if overlap ~= 'q' then waiting = '' end
 
-    local mark = math.max(watermark, num(handled))
-    redis.call('HSET', key, 'n', next_ms, 'l', string.format('%d', mark), 'w', waiting)
+    local values = {'n', next_ms, 'l', string.format('%d', math.max(watermark, num(handled))), 'w', waiting}
+    local function set(field, value) values[#values + 1], values[#values + 2] = field, value end
     if fired > 0 then
-      redis.call('HSET', key, 'L', last, 'z', fired_at)
-      redis.call('HINCRBY', key, 'c', fired)
+      set('L', last)
+      set('z', fired_at)
+      set('c', num(h[7]) + fired)
     end
-    if missed ~= '0' then redis.call('HINCRBY', key, 'm', missed) end
-    if dropped > 0 then redis.call('HINCRBY', key, 'o', dropped) end
+    if missed ~= '0' then set('m', num(h[8]) + num(missed)) end
+    if dropped > 0 then set('o', num(h[9]) + dropped) end
+    if next_ms == '' and waiting == '' then set('s', 'e') end
+    redis.call('HSET', key, unpack(values))
     local look = tonumber(next_ms) or math.huge
     if waiting ~= '' then look = math.min(look, now + PATIENCE) end
     if look < math.huge then
       redis.call('ZADD', DUE, look, id)
     else
-      redis.call('HSET', key, 's', 'e')
       redis.call('ZREM', DUE, id)
     end
   end

@@ -15,6 +15,9 @@ _UNITS: Final = (("day", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1
 #: Stands where there is no value: an en dash.
 NOTHING: Final = "\u2013"
 
+#: A name up to so many characters stays on one line.
+_SHORT_NAME: Final = 24
+
 #: Values longer than this are cut on a page, characters: a page is for looking, the API gives the whole.
 LONGEST_SHOWN: Final = 20_000
 
@@ -166,6 +169,8 @@ def cut(text: str, most: int = LONGEST_SHOWN) -> str:
 def breakable(name: str) -> Markup:
     """Let a long dotted or dashed name break at its seams."""
     text = str(escape(name))
+    if len(name) <= _SHORT_NAME:
+        return escape(name)
     for seam in (".", "_", "-", "/"):
         text = text.replace(seam, f"{seam}<wbr>")
     return Markup(text)  # noqa: S704  escaped above

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from alsek.logging import get_logger
 from alsek.tools.explanation import REASONS
 from alsek.tools.inspector import Page
 from alsek_api.auth.guard import service_of
@@ -20,6 +21,8 @@ from alsek_api.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+log = get_logger("alsek.api")
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -81,13 +84,15 @@ async def _many(deed: Deed, act: Callable[..., Any], words: str) -> Response:
     if not queue:
         raise Problem(422, "Say of which queue.", kind="invalid")
     check_sees(deed.principal, queue, task, whole=not task)
+    deed.tell(queue=queue, task=task, reason=reason)
 
     def all_of_them() -> int:
         return sum(1 for _ in act(queue, task=task or None, reason=reason or None))
 
     async def carried_out() -> int:
         count: int = await deed.service.ask(all_of_them)
-        deed.tell(queue=queue, task=task, reason=reason, count=count)
+        deed.tell(count=count)
+        log.info("dead_letters.done", queue=queue, task=task, reason=reason, count=count, did=words.lower())
         return count
 
     work = asyncio.create_task(carried_out())

@@ -201,9 +201,13 @@ number: int = add(1, 2)
 message: Message = add.delay(1, b=3)
 again: Message = add.options(priority=1).delay(1)
 made: Message = add.generate(args=(1, 2))
+sums: list[int] = list(add.map([1, 2], [3, 4]))
+pages: list[bytes] = list(fetch.map(["x"]))
 
 async def use() -> bytes:
     await add.adelay(1)
+    async for page in fetch.amap(["x"], as_completed=True):
+        page.decode()
     return await fetch("x")
 
 add("one")              # error: arg-type
@@ -212,6 +216,7 @@ add.delay(1, c=2)       # error: call-arg
 text: str = add(1)      # error: assignment
 add.options(priority=1).delay("one")  # error: arg-type
 fetch.delay(1)          # error: arg-type
+words: list[str] = list(add.map([1]))  # error: arg-type
 """
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from alsek.core.calling import Options
 from alsek.core.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+
     from alsek.core.message import Message
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Q = ParamSpec("Q")
+T = TypeVar("T")
 
 
 class TypedOptions(Options, Generic[P]):
@@ -43,4 +47,72 @@ class TypedTask(Task, Generic[P, R]):
 
     def options(self, **choices: Any) -> TypedOptions[P]:
         """See `Task.options`."""
+        raise NotImplementedError
+
+    @overload
+    def map(
+        self: TypedTask[Q, Coroutine[Any, Any, T]],
+        *iterables: Iterable[Any],
+        window: int = ...,
+        as_completed: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        progress: bool | None = ...,
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        *iterables: Iterable[Any],
+        window: int = ...,
+        as_completed: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        progress: bool | None = ...,
+    ) -> Iterator[R]: ...
+
+    @overload
+    def map(
+        self,
+        *iterables: Iterable[Any],
+        window: int = ...,
+        as_completed: bool = ...,
+        return_exceptions: bool = ...,
+        progress: bool | None = ...,
+    ) -> Iterator[Any]: ...
+
+    def map(self, *_iterables: Any, **_choices: Any) -> Iterator[Any]:
+        """See `Task.map`."""
+        raise NotImplementedError
+
+    @overload
+    def amap(
+        self: TypedTask[Q, Coroutine[Any, Any, T]],
+        *iterables: Iterable[Any],
+        window: int = ...,
+        as_completed: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        progress: bool | None = ...,
+    ) -> AsyncIterator[T]: ...
+
+    @overload
+    def amap(
+        self,
+        *iterables: Iterable[Any],
+        window: int = ...,
+        as_completed: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        progress: bool | None = ...,
+    ) -> AsyncIterator[R]: ...
+
+    @overload
+    def amap(
+        self,
+        *iterables: Iterable[Any],
+        window: int = ...,
+        as_completed: bool = ...,
+        return_exceptions: bool = ...,
+        progress: bool | None = ...,
+    ) -> AsyncIterator[Any]: ...
+
+    def amap(self, *_iterables: Any, **_choices: Any) -> AsyncIterator[Any]:
+        """See `Task.amap`."""
         raise NotImplementedError

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from alsek.cli.connection import AsJson, Namespace, Partitions, Url, write_json
+from alsek.cli.connection import AsJson, Namespace, Partitions, Url, inspector, write_json
 from alsek.defaults import DEFAULT_NAMESPACE
-from alsek.exceptions import ValidationError
+from alsek.exceptions import UnknownTaskError, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from datetime import datetime
 
     from alsek.core.schedules import ScheduleStore
     from alsek.core.triggers import Trigger
+    from alsek.tools.facts import TaskInfo
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Name of the schedule.")]
 
@@ -65,6 +66,8 @@ def create(
 ) -> None:
     """Make a schedule.
 
+    The task is checked against those that workers have told of, as far as any have, or against those of --package.
+
     \b
     Examples:
       alsek schedules create nightly --task clean_up --queue ops --cron "0 3 * * *" --tz Europe/Vienna
@@ -76,6 +79,8 @@ def create(
     trigger = _trigger(cron, every, at, tz, start, end, both=both)
     call: dict[str, Any] = {"args": _json(args, list, "args"), "kwargs": _json(kwargs, dict, "kwargs")}
     call["priority"] = priority
+    if package is None:
+        call |= _known(task, inspector(url, namespace, partitions).tasks())
     if queue is not None:
         call["queue"] = queue
     policy = FirePolicy(misfire, _span_ms(grace), overlap)
@@ -94,13 +99,26 @@ def schedule_store(url: str | None, namespace: str, partitions: int, package: st
     from alsek.core.schedules import ScheduleStore
     from alsek.storage.backends.redis import RedisBackend
 
-    tasks: Iterable[Any] = ()
     if package is not None:
         from alsek.core.discovery import collect_tasks
 
         tasks = collect_tasks(package)
         return ScheduleStore(tasks[0].broker, tasks)
-    return ScheduleStore(Broker(RedisBackend(url, namespace=namespace, partitions=partitions)), tasks)
+    return ScheduleStore(Broker(RedisBackend(url, namespace=namespace, partitions=partitions)))
+
+
+def _known(task: str, tasks: Sequence[TaskInfo]) -> dict[str, Any]:
+    """Give what is known of a task that is given by name; nothing, when no worker ever told of any."""
+    found = next((one for one in tasks if one.name == task), None)
+    if found is not None:
+        return {"queue": found.queue, "timeout": found.timeout}
+    if tasks:
+        names = ", ".join(sorted(one.name for one in tasks)[:10])
+        raise UnknownTaskError(
+            f"no worker has told of a task {task!r}, but of {names}; start its worker first, or name its --package",
+            task_name=task,
+        )
+    return {}
 
 
 def _trigger(

@@ -62,6 +62,11 @@ class Reader:
         for raw in self._scan(self._link, "ZSCAN", self.key(partition, f"{place.letter}:{place.queue}")):
             yield [text(uuid) for uuid in raw[::2]]
 
+    def members(self, partition: int, rest: str, command: str) -> Iterator[list[str]]:
+        """Give the members of a sorted set (`ZSCAN`) or a set (`SSCAN`), in pages."""
+        for raw in self._scan(self._link, command, self.key(partition, rest)):
+            yield [text(one) for one in (raw[::2] if command == "ZSCAN" else raw)]
+
     def facts(self, ids: Sequence[tuple[int, str]]) -> list[Facts]:
         """Read a page of records."""
         keys = [self.key(partition, f"m:{uuid}") for partition, uuid in ids]

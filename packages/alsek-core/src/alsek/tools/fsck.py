@@ -13,6 +13,7 @@ from alsek.core.status.types import TERMINAL_TASK_STATUSES, TaskStatus
 from alsek.exceptions import AlsekError, BackendDataError
 from alsek.storage.serialization import JsonSerializer
 from alsek.tools._reader import Name, Reader, all_indexes, text
+from alsek.tools._schedule_audit import ADVICE, judge_schedule, questions, read
 from alsek.tools._verdict import INDEXES, WHAT_TO_DO, Facts, Place, judge
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ class _Audit:
         self._reported: set[tuple[str, int, str, str]] = set()
         #: Every index that exists, by partition: where a stray id may stand.
         self._indexes: dict[int, set[Place]] = {}
+        #: Indexes of schedules that exist: partition, and the name behind its tag.
+        self._lists: set[tuple[int, str]] = set()
+        self._keys = backend.keys
 
     def run(self) -> Report:
         try:
@@ -136,11 +140,14 @@ class _Audit:
                 self._check_messages([(name.partition, name.rest, None) for name in page if name.kind == "m"])
                 self._check_passing([name for name in page if name.kind in _PASSING])
                 self._check_markers([name for name in page if name.kind == "w"])
+                self._check_schedules([(name.partition, name.rest) for name in page if name.kind == "s"])
                 self._progress(self._report)
             for partition, places in sorted(self._indexes.items()):
                 self._check_registration(partition, {place.queue for place in places})
                 for place in sorted(places):
                     self._check_index(partition, place)
+            for partition, index in sorted(self._lists):
+                self._check_list(partition, index)
         except _EnoughError:
             self._report.complete = False
         return self._report
@@ -149,7 +156,9 @@ class _Audit:
         for name in page:
             if name.kind in INDEXES:
                 self._indexes.setdefault(name.partition, set()).add(Place(name.kind, name.rest))
-            if name.partition >= self._partitions and name.kind == "m":
+            if name.kind == "schedules" and name.rest in ("", "due", "paused", "broken"):
+                self._lists.add((name.partition, f"schedules:{name.rest}".rstrip(":")))
+            if name.partition >= self._partitions and name.kind in ("m", "s"):
                 told = f"it lies in partition {name.partition} of {self._partitions}"
                 self._found("unknown_partition", name.partition, "", name.rest, told)
 
@@ -187,6 +196,26 @@ class _Audit:
         facts, standing = self._reader.at_once(partition, uuid, all_indexes(queues | {suspect.queue} - {""}))
         for kind, told in judge(facts, standing):
             self._found(kind, partition, facts.queue or (standing[0].queue if standing else ""), uuid, told)
+
+    def _check_schedules(self, ids: Sequence[tuple[int, str]], *, listed: bool = False) -> None:
+        """Judge a page of schedules as it was read; then judge again, by one transaction each, what looked wrong."""
+        asked = [questions(self._reader, partition, one) for partition, one in ids]
+        answers = iter(self._reader.ask([command for commands in asked for command in commands]))
+        for (partition, one), commands in zip(ids, asked, strict=True):
+            if not listed:
+                self._count("schedules", 1)
+            at_home = partition >= self._partitions or self._keys.partition(one) == partition
+            suspect = read(partition, one, [next(answers) for _ in commands])
+            if any(judge_schedule(suspect, at_home=at_home)):
+                again = read(partition, one, self._reader.transaction(commands, commands[0][1]))
+                for kind, told in judge_schedule(again, at_home=at_home):
+                    self._found(kind, partition, "", f"s:{one}", told)
+
+    def _check_list(self, partition: int, index: str) -> None:
+        kind, command = ("zset", "ZSCAN") if index in ("schedules", "schedules:due") else ("set", "SSCAN")
+        if self._is_a(kind, partition, "", index):
+            for ids in self._reader.members(partition, index, command):
+                self._check_schedules([(partition, one) for one in ids], listed=True)
 
     def _check_passing(self, names: Sequence[Name]) -> None:
         """Results, statuses and receipts have an expiry once their message is over."""
@@ -261,6 +290,6 @@ class _Audit:
         if thing in self._reported:
             return
         self._reported.add(thing)
-        self._report.findings.append(Finding(kind, partition, queue, uuid, told, WHAT_TO_DO[kind]))
+        self._report.findings.append(Finding(kind, partition, queue, uuid, told, (WHAT_TO_DO | ADVICE)[kind]))
         if len(self._report.findings) >= self._limit:
             raise _EnoughError

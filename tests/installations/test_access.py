@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from alsek.core.status.types import TaskStatus
 from alsek.core.task import task
 from alsek.core.triggers import IntervalTrigger
 from alsek.exceptions import AlsekError, BackendAuthenticationError
+from alsek.storage import keys
 from alsek.storage.backends.redis import AsyncRedisBackend, RedisBackend
 from alsek.storage.backends.redis.script_commands import commands_of, script_names
 from alsek.storage.result import ResultStore
@@ -71,7 +73,8 @@ def url_of(guarded: Server, password_file: str) -> Iterator[Callable[[str], str]
     with guarded.client(decode_responses=True) as admin:
         admin.acl_log_reset()
         yield lambda role: f"redis://alsek-{role}@127.0.0.1:{guarded.port}/0?password_file={password_file}"
-        assert admin.acl_log() == []
+        denied = [(entry["username"], entry["reason"], entry["object"]) for entry in admin.acl_log()]
+        assert denied == []
 
 
 def test_a_producer_enqueues_waits_follows_locks_and_keeps_values(url_of: Callable[[str], str]) -> None:
@@ -298,6 +301,20 @@ def test_every_script_is_within_the_rights_of_somebody_and_calls_by_name() -> No
     for role in ROLES.values():
         for name in role.scripts:
             assert commands_of(name) <= set(role.all_commands), (role.name, name)
+
+
+def test_every_kind_of_key_is_somebodys() -> None:
+    """A kind of key that `alsek.storage.keys` tells of has to be one that `alsek.tools.access` gives out."""
+    partitions, registry = (keys.__doc__ or "").split("Who works here")
+    told = {
+        name for row in re.findall(r"^\| (`.*?) \|", partitions, re.MULTILINE) for name in re.findall("`(.*?)`", row)
+    }
+
+    for name in told - {"suffix after the tag"}:
+        key = "{alsek:0}:" + re.sub("<.*?>|…", "x", name)
+        assert any(fnmatchcase(key, pattern.lstrip("~")) for pattern in ROLES["api"].patterns("alsek")), name
+    assert "{<namespace>:registry}" in registry
+    assert len(told) > 15
 
 
 def test_lines_suit_redis_cli_and_acl_files(server: Server) -> None:

@@ -39,7 +39,8 @@ _LOOKS: Final = (
 
 #: Keys of messages, behind the tag of their partition; the tag alone is what scripts are routed by.
 _MESSAGES: Final = (
-    "", "m:*", "r:*", "d:*", "l:*", "x:*", "w:*", "u:*", "c:*", "queues", "meta", "results:*", "kids:*", "status:*",
+    "", "m:*", "r:*", "d:*", "l:*", "x:*", "w:*", "u:*", "n:*", "c:*", "queues", "meta", "results:*",
+    "kids:*", "status:*",
 )  # fmt: skip
 _SCHEDULES: Final = ("s:*", "schedules*")
 _HTTP: Final = ("api:*", "idem:*", "ticket:*")

@@ -105,7 +105,8 @@ def test_a_paused_pool_drops_what_another_took_over(stage: Stage) -> None:
 
     zombie.wait_for_line("message.dropped")
     assert stage.ended(message, 15) == [1, 2]
-    assert [event.pid for event in stage.events(message, "END")] == [second.pid]
+    # Its task may have run to its end in the meantime, to no avail.
+    assert second.pid in [event.pid for event in stage.events(message, "END")]
     assert first.pid != second.pid
 
 

@@ -52,7 +52,7 @@ def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     processes = Processes(tmp_path_factory.mktemp("shared"))
     with Server() as server:
         stage = Stage(processes, server)
-        stage.running = stage.serve()
+        stage.running = stage.serve("--max-wrong-keys", "1000000")
         yield stage
         stage.close()
         processes.close()

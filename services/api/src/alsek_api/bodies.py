@@ -51,10 +51,12 @@ class StrictRoute(APIRoute):
             return handle
 
         async def strictly(request: Request) -> Response:
-            kind = request.headers.get("content-type", "")
-            if not is_json(kind) and (kind or await request.body()):
+            strict = StrictRequest(request.scope, request.receive)
+            kind = strict.headers.get("content-type", "")
+            # Without a type there may be no body at all; it is read once, by whoever keeps it.
+            if not is_json(kind) and (kind or await strict.body()):
                 raise Problem(415, "The body has to be JSON: Content-Type: application/json.", kind="not-json")
-            return await handle(StrictRequest(request.scope, request.receive))
+            return await handle(strict)
 
         return strictly
 

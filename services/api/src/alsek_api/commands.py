@@ -63,6 +63,9 @@ def serve_api(
     max_connections: Annotated[
         int, typer.Option(min=1, metavar="N", help="Connections at a time; more are refused.")
     ] = 4_000,
+    max_wrong_keys: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Wrong keys that an address may show a minute before it must wait.")
+    ] = 60,
     drain_timeout: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="What running requests get to finish after SIGTERM.")
     ] = 15,
@@ -86,7 +89,7 @@ def serve_api(
         url=url, namespace=namespace, partitions=partitions, host=host, port=port, insecure_no_auth=insecure_no_auth,
         check_arguments=check_arguments, open_metrics=open_metrics,
         cors_origins=tuple((cors_origins or "").replace(",", " ").split()),
-        read_timeout_s=read_timeout, max_connections=max_connections,
+        read_timeout_s=read_timeout, max_connections=max_connections, max_wrong_keys=max_wrong_keys,
         drain_timeout_s=drain_timeout, log_level=log_level, log_format=log_format,
     )  # fmt: skip
     setup_logging(log_level, log_format, root=True)

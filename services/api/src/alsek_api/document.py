@@ -45,5 +45,22 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for name, schema in more["$defs"].items():
             schemas.setdefault(name, schema)
         document["components"]["securitySchemes"] = _SCHEMES
+        _restore_examples(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _restore_examples(document: dict[str, Any]) -> None:
+    """Put the examples back as they were written: FastAPI takes every null out of them."""
+    from fastapi.routing import APIRoute
+
+    from alsek_api.routes import ROUTERS
+
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    for route in routes:
+        for method in (route.methods or ()) if route.include_in_schema else ():
+            described = document["paths"][route.path][method.lower()]["responses"]
+            for status, response in route.responses.items():
+                for kind, content in response.get("content", {}).items():
+                    if "example" in content:
+                        described[str(status)]["content"][kind]["example"] = content["example"]

@@ -5,7 +5,7 @@ Blocks; routes call it beside the event loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -106,6 +106,7 @@ class Lookup:
             "task": known.task,
             "queue": known.queue,
             **(summary_of(info) if info is not None else {}),
+            "timeline": [asdict(step) for step in info.timeline] if info is not None else [],
             "args": info.args if info is not None else None,
             "kwargs": info.kwargs if info is not None else None,
             "metadata": message.metadata if message is not None else None,
@@ -161,7 +162,7 @@ class Lookup:
 def summary_of(info: MessageInfo) -> dict[str, Any]:
     """Give what lists show of a message."""
     error = info.error
-    progress = getattr(info, "progress", None)
+    progress = info.progress
     return {
         "uuid": info.uuid,
         "state": info.state,

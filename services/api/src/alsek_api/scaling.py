@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 _USUAL_SLOTS: Final = 8
 
 
-def plan(
-    queue: QueueInfo, workers: Sequence[WorkerInfo], target_s: float, most: int, pace: float | None = None
-) -> dict[str, Any]:
+def plan(queue: QueueInfo, workers: Sequence[WorkerInfo], target_s: float, most: int) -> dict[str, Any]:
     """Give the advice.
 
     Args:
@@ -24,12 +22,12 @@ def plan(
         workers: All that live.
         target_s: In which a backlog is to be done.
         most: Never advise more.
-        pace: Messages of the queue that ended a second, lately; `None`: nobody counted.
     """
     listening = [worker for worker in workers if worker.listens_to(queue.name)]
-    # What falls due within the target counts: a worker needs that long to start.
-    due_soon = queue.delayed if queue.due_in_ms is not None and queue.due_in_ms <= target_s * 1000 else 0
-    backlog = queue.ready + due_soon
+    pace = queue.finished_per_minute / 60
+    backlog = queue.ready
+    # What falls due within the target wants somebody who is there: a worker needs that long to start.
+    due_soon = queue.due_in_ms is not None and queue.due_in_ms <= target_s * 1000
     slots = sum(worker.slots for worker in listening) / len(listening) if listening else _USUAL_SLOTS
     # What runs counts too: a queue emptied into busy workers would else lose the workers in the middle of it.
     wanted = math.ceil(queue.running / slots)
@@ -37,14 +35,14 @@ def plan(
         wanted = max(wanted, math.ceil(len(listening) * backlog / pace / target_s))
     elif backlog:
         wanted = math.ceil((backlog + queue.running) / slots)
-    if backlog:
+    if backlog or due_soon:
         wanted = max(1, wanted)
     return {
         "queue": queue.name,
         "backlog": backlog,
         "running": queue.running,
         "backlog_age_s": queue.waiting_ms / 1000,
-        "pace_per_s": pace or 0.0,
+        "pace_per_s": pace,
         "drain_s": backlog / pace if pace else (0.0 if not backlog else None),
         "workers": len(listening),
         "desired_replicas": 0 if queue.paused is not None and not queue.running else min(wanted, most),

@@ -52,7 +52,7 @@ class Service:
         self.keys = KeyStore(self.broker.redis)
         self.ring = KeyRing(self.broker, settings)
         self.budgets = Budgets(self.broker)
-        self.failures = Failures()
+        self.failures = Failures(settings.max_wrong_keys)
         self.stopping = False
 
     async def ask(self, question: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

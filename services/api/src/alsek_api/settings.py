@@ -34,6 +34,7 @@ class ApiSettings:
         max_depth: Deepest nesting of a JSON body: no program nests deeper by intention, and parsers recurse.
         read_timeout_s: What a client gets to send its headers, and then its body.
         max_connections: Connections at a time; more are closed at once.
+        max_wrong_keys: Wrong keys that one address may show a minute before it is told to wait.
         max_streams: Event streams and long polls at a time, of all keys together.
         max_streams_per_key: Of one key, unless the key says otherwise.
         stream_lifetime_s: Then a stream ends, and its client comes back with `Last-Event-ID`: so load spreads again.
@@ -59,6 +60,7 @@ class ApiSettings:
     max_depth: int = 100
     read_timeout_s: float = 10.0
     max_connections: int = 4_000
+    max_wrong_keys: int = 60
     max_streams: int = 2_000
     max_streams_per_key: int = 1_000
     stream_lifetime_s: float = 300.0

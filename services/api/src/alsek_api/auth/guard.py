@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from alsek_api.service import Service
 
-#: Wrong tokens that one address may show a minute.
-_MOST_WRONG: Final = 60
-
 #: Addresses watched at a time.
 _MOST_WATCHED: Final = 10_000
 
@@ -27,9 +24,14 @@ SCOPE: Final = "x-alsek-scope"
 
 
 class Failures:
-    """Wrong tokens by address: who tries many is told to wait; a right one from the same address is never held up."""
+    """Wrong tokens by address: who tries many is told to wait; a right one from the same address is never held up.
 
-    def __init__(self) -> None:
+    Args:
+        most: Of one address in a minute.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._minute = 0
         self._counts: dict[str, int] = {}
 
@@ -40,7 +42,7 @@ class Failures:
             Problem: 429.
         """
         self._turn()
-        if self._counts.get(address, 0) >= _MOST_WRONG:
+        if self._counts.get(address, 0) >= self._most:
             raise too_many("Too many wrong keys from this address.", 60 - time.time() % 60)
 
     def note(self, address: str) -> None:

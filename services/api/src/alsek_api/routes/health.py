@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from alsek.exceptions import BackendError
@@ -15,10 +18,16 @@ from alsek_api.routes.examples import problems, shows
 router = APIRouter(route_class=StrictRoute, tags=["operations"])
 
 
+class Health(BaseModel):
+    """How the service is."""
+
+    status: Literal["ok"]
+
+
 _OK = shows({"status": "ok"}, "Yes")
 
 
-@router.get("/livez", summary="Does it live?", responses={200: _OK}, response_class=JsonResponse)
+@router.get("/livez", summary="Does it live?", responses={200: _OK}, response_model=Health)
 async def livez() -> JsonResponse:
     """Say that the service answers at all; stays so while Redis is away."""
     return JsonResponse({"status": "ok"})
@@ -28,7 +37,7 @@ async def livez() -> JsonResponse:
     "/readyz",
     summary="Can it serve?",
     responses={200: _OK, 503: problems()[503]},
-    response_class=JsonResponse,
+    response_model=Health,
 )
 async def readyz(request: Request) -> JsonResponse:
     """Say whether requests can be served now: Redis answers, and the service does not end."""
@@ -42,7 +51,7 @@ async def readyz(request: Request) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
-@router.get("/startupz", summary="Has it started?", responses={200: _OK}, response_class=JsonResponse)
+@router.get("/startupz", summary="Has it started?", responses={200: _OK}, response_model=Health)
 async def startupz() -> JsonResponse:
     """Say that the service has started."""
     return JsonResponse({"status": "ok"})

@@ -17,13 +17,17 @@ from alsek_api.routes.examples import UUID, problems, shows
 from alsek_api.scaling import plan
 from alsek_api.schemas.fleet import Schedulers, TaskList, TaskView, WorkerList
 from alsek_api.schemas.names import NAME
-from alsek_api.schemas.queues import QueueList, QueueView, Scaling
+from alsek_api.schemas.queues import QueueList, QueueView, Scaling, Throughput
 
 router = APIRouter(route_class=StrictRoute, tags=["look"])
 
 _QUEUE = {
     "name": "mail", "ready": 12, "delayed": 3, "running": 8, "dead": 1, "waiting_ms": 850, "due_in_ms": 4_000,
-    "paused": None,
+    "paused": None, "workers": 2, "submitted_per_minute": 90.0, "finished_per_minute": 84.0, "drain_ms": 8_571,
+}  # fmt: skip
+_MINUTE = {
+    "at": 1_794_000_000_000, "submitted": 90, "claimed": 91, "succeeded": 82, "retried": 7, "failed": 2,
+    "dead": {"failed": 2}, "wait_ms": 41.5, "held_ms": 612.0,
 }  # fmt: skip
 _TASK: dict[str, Any] = {
     "name": "send_mail", "queue": "mail", "mechanism": "thread", "timeout_ms": 30_000, "max_retries": 3,
@@ -70,6 +74,25 @@ async def queues(request: Request) -> Response:
 async def queue(request: Request, queue: Queue) -> Response:
     """Read the counts of a queue; one that never had a message is empty."""
     return JsonResponse(_queue(await _seen(request, queue)))
+
+
+@router.get(
+    "/v1/queues/{queue}/throughput",
+    response_model=Throughput,
+    summary="Read the throughput of a queue",
+    responses={200: shows({"minutes": [_MINUTE]}), **problems(404)},
+    **needs("read"),
+)
+async def throughput(
+    request: Request,
+    queue: Queue,
+    minutes: Annotated[int, Query(ge=1, le=300, description="How many, up to now.")] = 60,
+) -> Response:
+    """Say what happened in a queue minute by minute: submitted, claimed, succeeded, failed, and how long it took."""
+    service = service_of(request)
+    await _seen(request, queue)
+    found = await service.ask(service.inspector.throughput, queue, minutes)
+    return JsonResponse({"minutes": [asdict(one) for one in found]})
 
 
 @router.get(
@@ -170,16 +193,7 @@ async def _seen(request: Request, name: str) -> QueueInfo:
 
 
 def _queue(info: QueueInfo) -> dict[str, Any]:
-    return {
-        "name": info.name,
-        "ready": info.ready,
-        "delayed": info.delayed,
-        "running": info.running,
-        "dead": info.dead,
-        "waiting_ms": info.waiting_ms,
-        "due_in_ms": info.due_in_ms,
-        "paused": None if info.paused is None else asdict(info.paused),
-    }
+    return asdict(info)
 
 
 def _task(info: TaskInfo) -> dict[str, Any]:

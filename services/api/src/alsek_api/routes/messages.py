@@ -31,7 +31,12 @@ SUMMARY: dict[str, Any] = {
     "ended_at": None, "worker": "host-4711-0", "reason": "", "progress": {"done": 3, "total": 10, "note": None},
     "error": {"name": "TimeoutError", "text": "no answer", "traceback": "Traceback (most recent call last): ..."},
 }  # fmt: skip
+_STEP = {
+    "at": 1_794_000_000_000, "what": "retried", "worker": "293048380b461c35", "host": "worker-7", "duration_ms": 812,
+    "note": "TimeoutError: no answer",
+}  # fmt: skip
 _VIEW = SUMMARY | {
+    "timeline": [_STEP],
     "args": [1, 2], "kwargs": {}, "metadata": {"order": 4711}, "timeout_ms": 30_000, "result_ttl_ms": None,
     "root": None, "parent": None, "children": [OTHER_UUID], "result_url": f"/v1/messages/{UUID}/result",
     "events_url": f"/v1/messages/{UUID}/events",

@@ -50,8 +50,21 @@ class MessageSummary(BaseModel):
     error: ErrorView | None = Field(default=None, description="What the last attempt raised.")
 
 
+class StepView(BaseModel):
+    """One step in the life of a message."""
+
+    at: int = Field(description="When it began, ms since the epoch.")
+    what: str = Field(description="`submitted`; how an attempt went; `replayed`; `dead`.")
+    worker: str = ""
+    host: str = ""
+    duration_ms: int | None = None
+    note: str = Field(default="", description="The error, in one line.")
+
+
 class MessageView(MessageSummary):
     """All that is known of a message."""
+
+    timeline: list[StepView] = Field(default_factory=list, description="What became of it, the oldest first.")
 
     args: list[Any] | None = None
     kwargs: dict[str, Any] | None = None

@@ -30,12 +30,36 @@ class QueueView(BaseModel):
     waiting_ms: int = Field(description="How long the message at the head of the line has been ready.")
     due_in_ms: int | None = Field(description="When the next delayed message is due.")
     paused: PauseView | None = Field(description="Since when it gives nothing, and why; null: it does.")
+    workers: int = Field(description="Workers that listen to it.")
+    submitted_per_minute: float = Field(description="Over the last five minutes.")
+    finished_per_minute: float = Field(description="What succeeded or failed for good, over the same time.")
+    drain_ms: int | None = Field(description="How long what is ready will take at that pace; null: nothing finishes.")
 
 
 class QueueList(BaseModel):
     """All queues that the key sees."""
 
     queues: list[QueueView]
+
+
+class MinuteView(BaseModel):
+    """What happened in a queue in one minute."""
+
+    at: int = Field(description="When it began, ms since the epoch.")
+    submitted: int
+    claimed: int
+    succeeded: int
+    retried: int
+    failed: int
+    dead: dict[str, int] = Field(description="What ended badly, by reason.")
+    wait_ms: float | None = Field(description="How long what was claimed had been ready, on average.")
+    held_ms: float | None = Field(description="How long what succeeded had been held by its worker, on average.")
+
+
+class Throughput(BaseModel):
+    """What happened in a queue, minute by minute."""
+
+    minutes: list[MinuteView] = Field(description="The oldest first; the last one goes on.")
 
 
 class PauseRequest(Closed):
@@ -82,7 +106,7 @@ class Scaling(BaseModel):
     """What an autoscaler wants to know of a queue (KEDA's `metrics-api` reads one of these numbers)."""
 
     queue: str
-    backlog: int = Field(description="Messages that are ready, or due within the target.")
+    backlog: int = Field(description="Messages that are ready.")
     running: int
     backlog_age_s: float = Field(description="How long the message at the head of the line has been ready.")
     pace_per_s: float = Field(description="Messages that ended a second, lately.")

@@ -66,7 +66,7 @@ chaos: $(VENV)/.dev ## the fault tests again, longer and with the slow ones (rep
 	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests -n $(JOBS) \
 	    -m "slow or chaos" --timeout 3600 $(ARGS)
 
-reference: $(VENV)/.dev ## write docs/reference anew from the code: commands, settings, metrics
+reference: $(VENV)/.dev ## write docs/reference anew from the code: commands, settings, metrics, HTTP
 	@$(BIN)/python scripts/reference.py
 
 format: $(VENV)/.dev ## format the code and apply the safe lint fixes

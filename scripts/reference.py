@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Write docs/reference from the code: commands, settings and metrics. `make reference`; a test says when it is due."""
+"""Write docs/reference from the code: commands, settings, metrics, HTTP. `make reference`; a test says when it is due."""
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -97,9 +98,25 @@ by uuid or host: Prometheus adds `instance`. How to serve and use them stands in
 """
 
 
+HTTP_API = f"""# The HTTP API
+
+{GENERATED}
+
+A running service describes itself in the same words at `/v1/openapi.json` (OpenAPI 3.1). The guide is
+[Alsek over HTTP](../guides/http-api.md).
+
+- Every request but the probes carries a key: `Authorization: Bearer ak_...`. Its scopes are `read`, `enqueue`, `operate` and `admin`
+  (which includes the others); each operation says which it asks for.
+- Bodies are JSON (`Content-Type: application/json`), and unknown fields are refused. Times are ms since the epoch, durations ms.
+- Errors are problem details (RFC 9457, `application/problem+json`): `type`, `title`, `status`, `detail`, `request_id`, and `errors`
+  where several values are wrong. 429 and 503 say in `Retry-After` when to come back.
+- Every response has an `X-Request-ID`, the one you sent or a new one; the log of the service has it too.
+"""
+
+
 def pages() -> dict[str, str]:
     """The text of each page, by its file name."""
-    return {"cli.md": cli(), "settings.md": settings(), "metrics.md": metrics()}
+    return {"cli.md": cli(), "settings.md": settings(), "metrics.md": metrics(), "http-api.md": http_api()}
 
 
 def cli() -> str:
@@ -177,6 +194,89 @@ def metrics() -> str:
     for title, described in homes.items():
         parts += [f"## {title}\n", table(("name", "type", "labels", "meaning"), map(row, described)), ""]
     return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def http_api() -> str:
+    """The operations of the HTTP API, by what they are for."""
+    document = import_module("alsek_api.document").describe(
+        import_module("alsek_api.app").create_app(import_module("alsek_api.settings").ApiSettings())
+    )
+    groups: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            groups.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
+    parts = [HTTP_API]
+    for tag, operations in groups.items():
+        parts.append(f"## {tag.capitalize()}\n")
+        parts += [_operation(*one) for one in operations]
+    parts.append("## Types\n")
+    parts += [_type(name, schema) for name, schema in sorted(document["components"]["schemas"].items())]
+    return "\n".join(parts)
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    scope = operation.get("x-alsek-scope")
+    parts = [f"### {operation['summary']}\n", f"`{method} {path}`" + (f", scope `{scope}`" if scope else "") + "\n"]
+    parts.append(f"{operation['description']}\n")
+    rows = [
+        (f"`{one['name']}`", one["in"], _shape(one["schema"]), "yes" if one.get("required") else "", one["description"])
+        for one in operation.get("parameters", [])
+    ]
+    if rows:
+        parts.append(table(("parameter", "in", "type", "needed", "meaning"), rows) + "\n")
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        parts += [
+            f"{example['summary']} (`{kind}`):\n\n{_example(example['value'])}\n"
+            for example in content["examples"].values()
+        ]
+    answers = []
+    for status, response in sorted(operation["responses"].items()):
+        shapes = [_shape(content["schema"]) for content in response.get("content", {}).values() if "schema" in content]
+        answers.append((status, response["description"], ", ".join(shapes)))
+    parts.append(table(("status", "meaning", "body"), answers) + "\n")
+    parts += [
+        f"{status}:\n\n{_example(content['example'])}\n"
+        for status, response in sorted(operation["responses"].items())
+        if status.startswith("2")
+        for content in response.get("content", {}).values()
+    ]
+    return "\n".join(parts)
+
+
+def _type(name: str, schema: dict[str, Any]) -> str:
+    about = " ".join(schema.get("description", "").split())
+    needed = schema.get("required", [])
+    rows = [
+        (f"`{field}`", _shape(one), "yes" if field in needed else "", default(one.get("default")), one.get("description", ""))
+        for field, one in schema.get("properties", {}).items()
+    ]  # fmt: skip
+    return f"### {name}\n\n{about}\n\n{table(('field', 'type', 'needed', 'default', 'meaning'), rows)}\n"
+
+
+def _shape(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    for several in ("anyOf", "oneOf"):
+        if several in schema:
+            return " or ".join(dict.fromkeys(map(_shape, schema[several])))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{one}`" for one in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        return f"list of {_shape(schema.get('items', {}))}"
+    bounds = [
+        f"{sign} {schema[key]:,}" for key, sign in (("minimum", "≥"), ("maximum", "≤")) if key in schema
+    ]  # fmt: skip
+    if "maxLength" in schema:
+        bounds.append(f"up to {schema['maxLength']} characters")
+    return " ".join([schema.get("type", "anything"), *bounds])
+
+
+def _example(value: Any) -> str:
+    if isinstance(value, str):
+        return f"```text\n{value.strip()}\n```"
+    return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
 
 
 def row(one: Described) -> tuple[str, ...]:

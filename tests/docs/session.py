@@ -15,6 +15,8 @@ import traceback
 
 def main() -> None:
     answers = int(sys.argv[1])
+    # A line at a time: a worker in the background writes to the same file, and must not end up in the middle of ours.
+    sys.stdout.reconfigure(line_buffering=True, write_through=False)
     sys.path[0] = ""
     namespace: dict[str, object] = {"__name__": "__main__"}
     for line in sys.stdin:

@@ -9,6 +9,7 @@ import pytest
 
 from docs.page import Block, DirectiveError, parse_page, read_page
 from docs.runner import PageRunner
+from harness.server import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -30,7 +31,10 @@ def test_every_block_of_the_page_runs(page: str, redis_url: str, tmp_path: Path)
     folder = tmp_path / "page"
     folder.mkdir()
 
-    with PageRunner(folder, {"ALSEK_REDIS_URL": redis_url}) as runner:
+    # Readers let the API have its usual port; here, pages are read side by side.
+    port = str(free_port())
+    environment = {"ALSEK_REDIS_URL": redis_url, "ALSEK_API_PORT": port, "API": f"http://localhost:{port}"}
+    with PageRunner(folder, environment) as runner:
         for block in read_page(ROOT / page, page):
             runner.run(block)
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["cli.md", "settings.md", "metrics.md"])
+@pytest.mark.parametrize("name", ["cli.md", "settings.md", "metrics.md", "http-api.md"])
 def test_the_reference_is_what_the_code_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Help is wrapped to the terminal, and typer asks these for it.
     for variable in ("COLUMNS", "TERMINAL_WIDTH", "FORCE_COLOR", "NO_COLOR"):

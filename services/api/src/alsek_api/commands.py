@@ -6,6 +6,8 @@ Imported whenever `alsek --help` is shown, so whatever is heavy comes when a com
 from __future__ import annotations
 
 import re
+import signal
+import sys
 from typing import Annotated, Final, Literal
 
 import typer
@@ -46,6 +48,9 @@ def serve_api(
     context: typer.Context,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Where to listen; 0: a free port.")] = 8000,
+    any_port: Annotated[
+        bool, typer.Option("--any-port", help="Listen on a free port where that one is taken.")
+    ] = False,
     insecure_no_auth: Annotated[
         bool, typer.Option("--insecure-no-auth", help="Serve everybody who can connect, without keys.")
     ] = False,
@@ -81,13 +86,15 @@ def serve_api(
     """
     if context.invoked_subcommand is not None:
         return
+    for number in (signal.SIGINT, signal.SIGTERM):  # also while the imports below take their time
+        signal.signal(number, lambda *_: sys.exit(0))
     from alsek.logging import setup_logging
     from alsek_api.serve import serve
     from alsek_api.settings import ApiSettings
 
     settings = ApiSettings(
-        url=url, namespace=namespace, partitions=partitions, host=host, port=port, insecure_no_auth=insecure_no_auth,
-        check_arguments=check_arguments, open_metrics=open_metrics,
+        url=url, namespace=namespace, partitions=partitions, host=host, port=port, any_port=any_port,
+        insecure_no_auth=insecure_no_auth, check_arguments=check_arguments, open_metrics=open_metrics,
         cors_origins=tuple((cors_origins or "").replace(",", " ").split()),
         read_timeout_s=read_timeout, max_connections=max_connections, max_wrong_keys=max_wrong_keys,
         drain_timeout_s=drain_timeout, log_level=log_level, log_format=log_format,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from alsek.tools.exposition import Exposition
+from alsek.tools.families import Described
 from alsek.tools.gauges import QueueGauges
 
 if TYPE_CHECKING:
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
     from alsek.tools.inspector import Inspector
     from alsek_api.streams import Streams
+
+SECONDS: Final = Described(
+    "alsek_http_request_duration_seconds", "histogram", ("method", "route", "status"),
+    "How long requests took, event streams included; `status` is a class such as `2xx`.",
+)  # fmt: skip
+REFUSED: Final = Described(
+    "alsek_http_refused_total", "counter", ("status",), "Requests refused for their key (401, 403) or a limit (429)."
+)
+HELD: Final = Described("alsek_http_streams", "gauge", (), "Event streams and long polls that are held.")
+
+ALL: Final = (SECONDS, REFUSED, HELD)
 
 #: A method that is none of these is `other`, as is a path that is no route.
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -32,17 +44,9 @@ class HttpMetrics:
     """
 
     def __init__(self, streams: Streams) -> None:
-        self._seconds = Histogram(
-            "alsek_http_request_duration_seconds",
-            "How long requests took, event streams included.",
-            ("method", "route", "status"),
-            buckets=_BUCKETS,
-            registry=None,
-        )
-        self._refused = Counter(
-            "alsek_http_refused_total", "Requests refused by a key or a limit.", ("status",), registry=None
-        )
-        self._streams = Gauge("alsek_http_streams", "Event streams and long polls that are held.", registry=None)
+        self._seconds = Histogram(SECONDS.name, SECONDS.meaning, SECONDS.labels, buckets=_BUCKETS, registry=None)
+        self._refused = Counter(REFUSED.name, REFUSED.meaning, REFUSED.labels, registry=None)
+        self._streams = Gauge(HELD.name, HELD.meaning, registry=None)
         self._streams.set_function(lambda: streams.total)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from contextlib import contextmanager
+from errno import EADDRINUSE
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -34,6 +35,9 @@ _LINGER_S: Final = 1.0
 #: Seconds for which an idle connection is kept.
 _KEEP_ALIVE_S: Final = 30
 
+
+#: Connections that wait to be accepted.
+_BACKLOG: Final = 1_024
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -68,7 +72,7 @@ def serve(settings: ApiSettings) -> int:
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_timeout_s) or 1,
-        backlog=1024,
+        backlog=_BACKLOG,
     )
     _Server(config, service).run([listening])
     log.info("api.ended")
@@ -135,9 +139,17 @@ def _bind(settings: ApiSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    host = settings.host.strip("[]")
     try:
-        listening.bind((settings.host.strip("[]"), settings.port))
-    except (OSError, OverflowError) as error:
+        try:
+            listening.bind((host, settings.port))
+        except OSError as error:
+            if error.errno != EADDRINUSE or not settings.any_port:
+                raise
+            listening.bind((host, 0))
+        # From here on nobody else gets this port.
+        listening.listen(_BACKLOG)
+    except OSError as error:
         listening.close()
         raise ValidationError(f"cannot listen on {settings.host} port {settings.port}: {error}") from None
     return listening

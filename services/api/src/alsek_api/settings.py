@@ -25,6 +25,7 @@ class ApiSettings:
         partitions: Of the backend.
         host: Where to listen. Anything but a loopback address needs a key, or `insecure_no_auth`.
         port: Where to listen; 0: a free one.
+        any_port: Where the port is taken, listen on a free one.
         insecure_no_auth: Serve everybody who can connect.
         check_arguments: Against the schemas that workers published: not at all, with a warning in the answer, or
             refusing a wrong call.
@@ -52,6 +53,7 @@ class ApiSettings:
     partitions: int = 1
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    any_port: bool = False
     insecure_no_auth: bool = False
     check_arguments: ArgumentCheck = "warn"
     kept_status_ms: int = DEFAULT_TTL

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from alsek.embedded.keeper import KeptProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from alsek.cli.terminal import Terminal
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: 0, and death by the signal that we sent.
+_AS_TOLD: Final = (0, 128 + signal.SIGTERM)
 
 #: The name under which we speak ourselves.
 _OURSELVES: Final = "alsek"
@@ -57,16 +60,17 @@ class Troupe:
         """Tell something about all of them."""
         self._terminal.line(_OURSELVES, text)
 
-    def start(self, name: str, command: list[str]) -> None:
+    def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> None:
         """Start a command of ours as a member.
 
         Args:
             name: Stands before its lines.
             command: What follows on `alsek`.
+            environment: Variables besides ours.
         """
         # -P: the folder we were started in must not hide modules of the standard library.
         argv = [sys.executable, "-P", "-m", "alsek.cli", *command]
-        process = KeptProcess(argv, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+        process = KeptProcess(argv, env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment))
 
         def show() -> None:
             for line in process.output:
@@ -104,7 +108,8 @@ class Troupe:
             return event.code or 1
         self.say("Stopping; once more to hurry.")
         self._stop()
-        return next((code for code in self._codes.values() if code), 0)
+        # A member that was told to end before it had begun dies of that: as it should.
+        return next((code for code in self._codes.values() if code not in _AS_TOLD), 0)
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:

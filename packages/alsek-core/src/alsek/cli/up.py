@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek.embedded.address import Address
 
-#: Commands of services that join when they are installed, in the order of their start. Each takes the package.
-COMPONENTS: Final = ("worker", "scheduler")
+#: Commands of services that join when they are installed, in the order of their start.
+COMPONENTS: Final = ("worker", "scheduler", "api")
 
 
 def up(
@@ -39,8 +39,9 @@ def up(
     """Start whatever PACKAGE needs to run on this machine, in one terminal.
 
     A Valkey server, if nothing answers at the URL of the package's broker and that is on this machine; a worker for
-    all its tasks; and a scheduler, if one is installed and the package has triggers. One Ctrl-C stops everything, the
-    server last; a second one hurries.
+    all its tasks; where they are installed, a scheduler if the package has triggers, and the HTTP API with its
+    dashboard (port 8000, or another if that is taken). One Ctrl-C stops everything, the server last; a second one
+    hurries.
 
     \b
     Examples:
@@ -55,21 +56,36 @@ def up(
     tasks = collect_tasks(package)
     broker = tasks[0].broker
     logs = ["--log-level", log_level, "--log-format", log_format]
-    options = {"worker": ["--drain-timeout", f"{drain_timeout:g}", *logs], "scheduler": logs}
-    components = _components(triggers=any(getattr(task, "trigger", None) is not None for task in tasks))
+    address = _address(broker)
+    options = {
+        "worker": [package, "--drain-timeout", f"{drain_timeout:g}", *logs],
+        "scheduler": [package, *logs],
+        "api": [
+            "--namespace",
+            broker.redis.namespace,
+            "--partitions",
+            str(broker.keys.partitions),
+            "--any-port",
+            *logs,
+        ],
+    }  # fmt: skip
+    # Not among the options: those are for everybody to see.
+    environment = {"ALSEK_REDIS_URL": address.secret_url} if address is not None else {}
+    components = _components(
+        api=address is not None, triggers=any(getattr(task, "trigger", None) is not None for task in tasks)
+    )
     with Troupe(Terminal(width=max(map(len, [*components, "server"])))) as troupe:
-        _provide_server(troupe, broker, data_dir or DEFAULT_DATA_DIR)
+        _provide_server(troupe, address, data_dir or DEFAULT_DATA_DIR)
         for name in components:
-            troupe.start(name, [name, package, *options[name]])
+            troupe.start(name, [name, *options[name]], environment if name == "api" else {})
         troupe.say("Everything runs; Ctrl-C stops it.")
         code = troupe.wait()
     raise typer.Exit(code)
 
 
-def _provide_server(troupe: Troupe, broker: Broker, data_dir: Path) -> None:
+def _provide_server(troupe: Troupe, address: Address | None, data_dir: Path) -> None:
     from alsek.embedded import EmbeddedServer
 
-    address = _address(broker)
     if address is None:
         troupe.say("The package brings a Redis of its own.")
     elif address.is_taken():
@@ -102,9 +118,9 @@ def _address(broker: Broker) -> Address | None:
     )
 
 
-def _components(*, triggers: bool) -> list[str]:
+def _components(*, triggers: bool, api: bool) -> list[str]:
     from alsek.cli import services
 
     services.command("worker")  # says what to install when it is missing; the others may be
-    wanted = COMPONENTS if triggers else [name for name in COMPONENTS if name != "scheduler"]
-    return [name for name in wanted if name in services.installed()]
+    left_out = {name for name, wanted in (("scheduler", triggers), ("api", api)) if not wanted}
+    return [name for name in COMPONENTS if name in services.installed() and name not in left_out]

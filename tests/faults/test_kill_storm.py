@@ -24,7 +24,7 @@ SLOTS = 2 * 3 + 2 + 6
 OPTIONS = ["--lease", str(LEASE_S), "--n-threads", "3", "--n-processes", "2", "--concurrency", "6"]
 #: What is killed, in these shares.
 BLOWS = ("supervisor", "child", "fork server", "child", "child", "child")
-#: A busy machine of two cores starts late what is ready; still sooner than a lease lapses.
+#: A busy machine of two cores starts late what is ready.
 SLACK_S = 3.5
 #: What ended is settled in gathered writes: by so much a settlement may lag behind.
 LAST_MOMENT_S = 0.5

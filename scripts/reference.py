@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from copy import copy
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,9 +122,14 @@ def pages() -> dict[str, str]:
 
 def cli() -> str:
     """Every command with its help."""
-    root = typer.Context(program, info_name="alsek", terminal_width=WIDTH, max_content_width=WIDTH)
+    root = typer.Context(
+        program, info_name="alsek", terminal_width=WIDTH, max_content_width=WIDTH,
+        help_option_names=program.context_settings["help_option_names"],
+    )  # fmt: skip
     parts = [COMMANDS]
     for path, command, parent in walk(program, root, "alsek"):
+        command = copy(command)
+        command._help_option = None  # kept by whoever asked first, who may have had other names for it
         context = typer.Context(command, info_name=path.rpartition(" ")[2], parent=parent, terminal_width=WIDTH)
         text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
         parts.append(f"{'#' * min(3, path.count(' ') + 1)} {path}\n\n```text\n{text}\n```\n")

@@ -213,7 +213,8 @@ class Intake:
         if self._pressure.note(full=more):
             self._control.tell("full")
         if not more and self._accepting and not self._consumer.owed:
-            self._consumer.fall_asleep(self._room())
+            # What runs may keep this thread from noting what a standing claim brings: only who is idle leaves one.
+            self._consumer.fall_asleep(0 if self._held else self._room())
             self._resting = True
 
     def _hold(self, message: Message) -> Attempt:

@@ -24,6 +24,7 @@ from alsek.cli.look import explain, messages, queues, revoke, show
 from alsek.cli.operate import pause, reprioritize, resume, run_now
 from alsek.cli.roster import tasks, workers
 from alsek.cli.schedules import schedules
+from alsek.cli.top import top
 from alsek.cli.up import up
 from alsek.exceptions import AlsekError
 
@@ -88,6 +89,7 @@ Examples:
   alsek thread-pool my_tasks               run the tasks of my_tasks.py in threads
   alsek worker my_app --queues mail,math   run every kind of task below the package my_app
   alsek queues                             what waits, runs and died
+  alsek top                                queues, workers and their pace, live
   alsek workers                            who works here, and on what
   alsek explain 01a20e33-...               why a message does not run now
   alsek pause mail                         let nothing more of a queue start, until `alsek resume mail`
@@ -98,6 +100,7 @@ Examples:
 )
 app.command()(up)
 app.command()(queues)
+app.command()(top)
 app.command()(messages)
 app.command()(workers)
 app.command()(tasks)

@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rich.table import Table
+
     from alsek.tools.inspector import Inspector
 
 Url = Annotated[
@@ -25,6 +27,10 @@ Partitions = Annotated[int, typer.Option(min=1, metavar="N", help="Partitions of
 Uuid = Annotated[str, typer.Argument(metavar="UUID", help="Id of the message.")]
 Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
+Watch = Annotated[
+    float | None,
+    typer.Option(min=0.1, metavar="SECONDS", show_default=False, help="Look again so often, until Ctrl-C."),
+]
 
 
 def inspector(url: str | None, namespace: str, partitions: int) -> Inspector:
@@ -42,16 +48,61 @@ def write_json(value: Any) -> None:
     typer.echo(json.dumps(plain if isinstance(plain, list | dict) else asdict(plain), indent=2, default=str))
 
 
+#: Terminals that have fewer columns get narrower tables.
+NARROW = 130
+
+
+def make_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Sequence[str] = (),
+    *,
+    narrow: bool = False,
+    cut: bool = False,
+) -> Table:
+    """Make a table.
+
+    Args:
+        columns: Their headings.
+        rows: Of cells.
+        numbers: The columns that stand to the right.
+        narrow: Without frames.
+        cut: A row is one line, whatever does not fit into it.
+    """
+    from rich import box
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    how: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if cut else {"overflow": "fold"}
+    heads = [Column(c, justify="right", no_wrap=True) if c in numbers else Column(c, **how) for c in columns]
+    style = box.SIMPLE_HEAD if narrow else box.HEAVY_HEAD
+    table = Table(*heads, box=style, padding=(0, 1, 0, 0) if narrow else (0, 1), pad_edge=not narrow)
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])  # what users wrote is no markup
+    return table
+
+
+def columns_here() -> int:
+    """Give how many columns the output has; whoever reads through a pipe gets whole lines."""
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else 200
+
+
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
     """Write a table; the columns named in `numbers` stand to the right."""
     from rich.console import Console
-    from rich.table import Column, Table
 
-    table = Table(*[Column(c, justify="right" if c in numbers else "left", overflow="fold") for c in columns])
-    for row in rows:
-        table.add_row(*row)
-    # Whoever reads through a pipe gets whole lines.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    Console(width=columns_here()).print(make_table(columns, rows, numbers, narrow=columns_here() < NARROW))
+
+
+def fewer(
+    table: tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]], kept: Sequence[str]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+    """Leave out all columns of a table but some."""
+    columns, rows, numbers = table
+    where = [i for i, column in enumerate(columns) if column in kept]
+    return tuple(columns[i] for i in where), [tuple(row[i] for i in where) for row in rows], numbers
 
 
 def span(ms: float | None) -> str:

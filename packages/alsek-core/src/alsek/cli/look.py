@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from alsek.cli.connection import (
+    NARROW,
     AsJson,
     Namespace,
     Partitions,
     Queue,
     Url,
     Uuid,
+    Watch,
+    columns_here,
+    fewer,
     inspector,
+    make_table,
     moment,
     span,
     write_json,
     write_table,
 )
+from alsek.cli.watching import answer
 from alsek.defaults import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alsek.tools.inspector import MessageInfo, QueueInfo
 
 
 def queues(
+    watch: Watch = None,
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
@@ -38,18 +47,25 @@ def queues(
     \b
     Examples:
       alsek queues
+      alsek queues --watch 2
       alsek queues --namespace shop --json | jq '.[] | select(.ready > 1000)'
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    found = inspector(url, namespace, partitions).queues()
-    if as_json:
-        write_json(found)
-    elif not found:
-        typer.echo(f"No queue has had a message in namespace {namespace} yet.")
-    else:
-        write_table(*queue_table(found))
+    look = inspector(url, namespace, partitions)
+    nothing = f"No queue has had a message in namespace {namespace} yet."
+    wide = columns_here() >= NARROW
+
+    def show(found: Sequence[QueueInfo]) -> Any:
+        table = queue_table(found) if wide else fewer(queue_table(found), NARROW_QUEUES)
+        return make_table(*table, narrow=not wide) if found else nothing
+
+    answer(look.queues, show, watch, as_json=as_json)
 
 
-def queue_table(found: list[QueueInfo]) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+#: What a narrow terminal shows of a queue.
+NARROW_QUEUES: Final = ("queue", "ready", "delayed", "running", "dead", "waiting", "out/min", "workers", "remark")
+
+
+def queue_table(found: Sequence[QueueInfo]) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
     """Give the columns and rows of a table of queues, and which of the columns are numbers."""
     numbers = ("ready", "delayed", "running", "dead", "waiting", "due in", "in/min", "out/min", "drained in", "workers")
     rows: list[tuple[str, ...]] = [

@@ -25,7 +25,7 @@ def pause(
       alsek pause mail --reason "the mail server is down"
       alsek pause mail --json
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    done = inspector(url, namespace, partitions).pause(queue, reason, by=_who())
+    done = inspector(url, namespace, partitions).pause(queue, reason, by=who())
     if as_json:
         write_json({"queue": queue, "reason": done.reason, "since": done.since, "by": done.by})
     else:
@@ -93,7 +93,8 @@ def run_now(
         typer.echo(f"{uuid} ({before.task}) is ready; it was due {moment(before.due_at)} UTC.")
 
 
-def _who() -> str:
+def who() -> str:
+    """Name who types here."""
     import getpass
     import socket
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from alsek.cli.connection import AsJson, Namespace, Partitions, Url, inspector, span, write_json, write_table
+from alsek.cli.connection import (
+    NARROW,
+    AsJson,
+    Namespace,
+    Partitions,
+    Url,
+    Watch,
+    columns_here,
+    fewer,
+    inspector,
+    make_table,
+    span,
+    write_json,
+    write_table,
+)
+from alsek.cli.watching import answer
 from alsek.defaults import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alsek.tools.inspector import TaskInfo, WorkerInfo
 
 
 def workers(
+    watch: Watch = None,
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
@@ -26,17 +44,19 @@ def workers(
     \b
     Examples:
       alsek workers
+      alsek workers --watch 2
       alsek workers --json | jq -r '.[] | select(.busy == .slots) | .host'
     """  # noqa: D301 - the escape keeps the lines of the examples apart
     look = inspector(url, namespace, partitions)
-    found = look.workers()
-    if as_json:
-        write_json(found)
-    elif not found:
-        typer.echo(f"No worker lives in namespace {namespace}.")
-    else:
-        columns, rows = worker_table(found, look.now_ms())
-        write_table(columns, rows, ("pid", "busy", "up", "beat"))
+    nothing = f"No worker lives in namespace {namespace}."
+
+    wide = columns_here() >= NARROW
+
+    def show(found: Sequence[WorkerInfo]) -> Any:
+        table = worker_table(found, look.now_ms())
+        return make_table(*(table if wide else fewer(table, NARROW_WORKERS)), narrow=not wide) if found else nothing
+
+    answer(look.workers, show, watch, as_json=as_json)
 
 
 def tasks(
@@ -73,15 +93,21 @@ def tasks(
         write_table(columns, rows, ("timeout", "retries", "workers"))
 
 
-def worker_table(found: list[WorkerInfo], now_ms: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Give the columns and rows of a table of workers."""
+#: What a narrow terminal shows of a worker.
+NARROW_WORKERS: Final = ("host", "pid", "state", "queues", "busy", "beat", "runs")
+
+
+def worker_table(
+    found: Sequence[WorkerInfo], now_ms: int
+) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+    """Give the columns and rows of a table of workers, and which of the columns are numbers."""
     columns = ("worker", "host", "pid", "state", "queues", "busy", "up", "beat", "runs", "version")
     rows: list[tuple[str, ...]] = [
         (w.id, w.host, str(w.pid), w.state, ", ".join(w.queues), f"{w.busy}/{w.slots}",
          span(now_ms - w.started), span(now_ms - w.last_beat), _runs(w, now_ms), w.version)
         for w in found
     ]  # fmt: skip
-    return columns, rows
+    return columns, rows, ("pid", "busy", "up", "beat")
 
 
 def _runs(worker: WorkerInfo, now_ms: int) -> str:

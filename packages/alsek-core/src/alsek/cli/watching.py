@@ -1,0 +1,61 @@
+"""`--watch`: the same answer again and again, in place where that is a terminal, one below the other elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def answer(
+    look: Callable[[], Sequence[Any]], show: Callable[[Sequence[Any]], Any], seconds: float | None, *, as_json: bool
+) -> None:
+    """Write an answer once, or until Ctrl-C.
+
+    Args:
+        look: Gives the values.
+        show: Makes of them what rich can print.
+        seconds: Between two looks; `None`: once.
+        as_json: Write the values instead; one line for each look when there are several.
+    """
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    if seconds is None:
+        found = look()
+        if as_json:
+            typer.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
+        else:
+            console.print(show(found))
+        return
+    try:
+        if as_json:
+            while True:
+                typer.echo(json.dumps([asdict(one) for one in look()], default=str))
+                time.sleep(seconds)
+        elif console.is_terminal:
+            _in_place(console, look, show, seconds)
+        else:
+            while True:
+                console.print(show(look()))
+                time.sleep(seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def _in_place(
+    console: Any, look: Callable[[], Sequence[Any]], show: Callable[[Sequence[Any]], Any], seconds: float
+) -> None:
+    from rich.live import Live
+
+    with Live(show(look()), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(seconds)
+            live.update(show(look()), refresh=True)

@@ -1,0 +1,256 @@
+"""`alsek top` in a pseudo-terminal, as a person sees it, and `--watch`: on a real server with a real worker."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+from typing import TYPE_CHECKING
+
+import pytest
+
+from alsek.core.message import Message
+from alsek.tools.inspector import Inspector
+from harness.eventually import eventually
+from harness.processes import alsek
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker_stage import Stage
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>]")
+
+
+class Terminal:
+    """A program in a pseudo-terminal of 40 lines.
+
+    Args:
+        argv: The program.
+        url: Of the server.
+        columns: Of the terminal.
+    """
+
+    def __init__(self, argv: list[str], url: str, columns: int = 160) -> None:
+        # pytest's own size is nobody's business here.
+        env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        env |= {"ALSEK_REDIS_URL": url, "TERM": "xterm-256color"}
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self._fd = theirs
+        self.before = termios.tcgetattr(theirs)
+        self.process = subprocess.Popen(
+            argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+        )
+        self.raw = ""
+
+    def press(self, keys: str) -> None:
+        self.raw = ""  # what is waited for comes after the key
+        os.write(self._ours, keys.encode())
+
+    @property
+    def text(self) -> str:
+        """All that was shown since the last key, without colours and moves."""
+        self._read()
+        return _ESCAPES.sub("", self.raw)
+
+    def wait_for(self, pattern: str, timeout: float = 30.0) -> str:
+        found = eventually(
+            lambda: re.search(pattern, self.text),
+            timeout,
+            what=lambda: f"{pattern!r} on the screen:\n{self.text[-4000:]}",
+        )
+        assert found is not None
+        return found[0]
+
+    def ended(self) -> int:
+        code = eventually(
+            lambda: (self._read(), self.process.poll())[1] is not None and (self.process.returncode,), 30,
+            what=lambda: f"the end; on the screen:\n{self.text[-2000:]}",
+        )  # fmt: skip
+        assert code
+        return int(code[0])
+
+    @property
+    def settings(self) -> list[object]:
+        return list(termios.tcgetattr(self._fd))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+        os.close(self._fd)
+
+    def _read(self) -> None:
+        while select.select([self._ours], [], [], 0.02)[0]:
+            self.raw += os.read(self._ours, 65_536).decode(errors="replace")
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    """Those that a test opens; closed after it."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def top(stage: Stage, terminals: list[Terminal], url: str = "", columns: int = 160) -> Terminal:
+    terminal = Terminal(alsek("top", "--interval", "0.2"), url or stage.url, columns)
+    terminals.append(terminal)
+    return terminal
+
+
+def test_top_shows_queues_workers_and_their_pace_and_leaves_the_terminal_as_it_was(
+    stage: Stage, terminals: list[Terminal]
+) -> None:
+    stage.pool("thread-pool", "--n-processes", "1", "--lease", "2")
+    for _ in range(5):
+        stage.wait_state(stage.submit("in_thread"), "S")
+    stage.broker.submit(Message("send", queue="mail"))
+
+    terminal = top(stage, terminals)
+
+    terminal.wait_for(r"alsek alsek .* UTC  ready 1  running 0  delayed 0  dead 0  in \d+/min  out \d+/min  workers 1")
+    terminal.wait_for(r"mail +1 ")
+    terminal.wait_for(r"threads")
+    terminal.wait_for(r"q quit")
+    terminal.wait_for(r" running  ?threads ")
+    terminal.press("j")
+    terminal.wait_for(r"threads, finished in each of the last 60 minutes \(at most [1-5],? .*█")
+    terminal.press("q")
+    assert terminal.ended() == 0
+    assert terminal.settings == terminal.before
+    assert "Traceback" not in terminal.text
+
+
+def test_a_queue_is_paused_and_resumed_by_a_key_once_that_was_confirmed(
+    stage: Stage, terminals: list[Terminal]
+) -> None:
+    stage.broker.submit(Message("send", queue="mail"))
+    inspector = Inspector(stage.broker)
+    terminal = top(stage, terminals)
+    terminal.wait_for("q quit")
+
+    terminal.press("p")
+    terminal.wait_for(r"Pause mail\? y / n")
+    terminal.press("n")
+    terminal.wait_for("q quit")
+    assert inspector.queue("mail").paused is None
+
+    terminal.press("p")
+    terminal.wait_for(r"Pause mail\?")
+    terminal.press("y")
+    terminal.wait_for(r"Paused mail\.")
+    terminal.wait_for("paused: by a key in alsek top")
+    pause = inspector.queue("mail").paused
+    assert pause is not None
+    assert "@" in pause.by
+
+    terminal.press("p")
+    terminal.wait_for(r"Resume mail\?")
+    terminal.press("y")
+    terminal.wait_for(r"Resumed mail\.")
+    assert inspector.queue("mail").paused is None
+    terminal.press("\x03")
+    assert terminal.ended() == 0
+    inspector.close()
+
+
+def test_top_fits_into_a_narrow_terminal(stage: Stage, terminals: list[Terminal]) -> None:
+    stage.broker.submit_many([Message("send", queue=f"queue{n:02d}") for n in range(60)])
+    terminal = top(stage, terminals, columns=80)
+
+    terminal.wait_for(r"queue00 +1 +0 +0 +0 ")
+    terminal.wait_for(r"q quit")
+    assert "queue40" not in terminal.text
+    for _ in range(45):
+        terminal.press("j")
+    terminal.wait_for(r"queue45 +1 ")
+
+
+def test_keys_sort_and_freeze(stage: Stage, terminals: list[Terminal]) -> None:
+    stage.broker.submit(Message("send", queue="a"))
+    stage.broker.submit_many([Message("send", queue="b") for _ in range(2)])
+    terminal = top(stage, terminals)
+    terminal.wait_for(r"sort \(name\)")
+
+    terminal.press("s")
+    terminal.wait_for(r"sort \(ready\)")
+    terminal.press("f")
+    terminal.wait_for("FROZEN")
+    stage.broker.submit_many([Message("send", queue="b") for _ in range(40)])
+    terminal.press("k")
+    terminal.wait_for(r"b +0? *2 ")
+    terminal.press("f")
+    terminal.wait_for(r"\bb +42 ")
+    os.kill(terminal.process.pid, signal.SIGTERM)
+    assert terminal.ended() == 0
+    assert terminal.settings == terminal.before
+
+
+def test_a_redis_that_went_away_is_told_and_the_keys_work(stage: Stage, terminals: list[Terminal]) -> None:
+    from harness.server import Server
+
+    with Server() as server:
+        terminal = top(stage, terminals, url=server.url)
+        terminal.wait_for("q quit")
+        server.stop()
+
+        terminal.wait_for("Redis does not answer, this is what was:", 60)
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+def test_without_a_terminal_top_says_what_to_do_and_json_answers(stage: Stage) -> None:
+    stage.broker.submit(Message("send", queue="mail"))
+    env = os.environ | {"ALSEK_REDIS_URL": stage.url}
+
+    refused = subprocess.run(alsek("top"), env=env, capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(alsek("top", "--json"), env=env, capture_output=True, text=True, timeout=60, check=True)
+
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "alsek: alsek top needs a terminal; `alsek top --json` or `alsek queues` answer without one\n"
+    )
+    assert [queue["name"] for queue in json.loads(told.stdout)["queues"]] == ["mail"]
+
+
+@pytest.mark.parametrize("command", ["queues", "workers"])
+def test_watch_looks_again_and_again(command: str, stage: Stage) -> None:
+    stage.broker.submit(Message("send", queue="mail"))
+    env = os.environ | {"ALSEK_REDIS_URL": stage.url, "PYTHONUNBUFFERED": "1"}
+
+    watched = subprocess.Popen(
+        alsek(command, "--watch", "0.2", "--json"), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+    assert watched.stdout is not None
+    lines = [watched.stdout.readline() for _ in range(3)]
+    watched.send_signal(signal.SIGINT)
+    _, complaint = watched.communicate(timeout=30)
+    assert [[queue.get("name") for queue in json.loads(line)] for line in lines] == [
+        ["mail"] if command == "queues" else []
+    ] * 3
+    assert (watched.returncode, complaint) == (0, "")
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_watch_in_a_terminal_shows_the_table_in_place(columns: int, stage: Stage, terminals: list[Terminal]) -> None:
+    stage.broker.submit(Message("send", queue="mail"))
+    terminal = Terminal(alsek("queues", "--watch", "0.2"), stage.url, columns)
+    terminals.append(terminal)
+
+    terminal.wait_for(r"mail[ │]+1 ")
+    stage.broker.submit(Message("send", queue="mail"))
+    terminal.wait_for(r"mail[ │]+2 ")
+    os.kill(terminal.process.pid, signal.SIGINT)
+    assert terminal.ended() == 0

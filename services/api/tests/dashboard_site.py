@@ -97,12 +97,17 @@ class Site:
         return Inspector(self.stage.broker)
 
     def submit(self, queue: str, *args: object, name: str = "add_up", **options: int) -> Message:
-        """Submit a message that nobody runs: every test keeps to a queue of its own."""
+        """Submit a message that nobody runs, unless it is one of the shop's: every test keeps to a queue of its own."""
+        return self.submit_to(self.stage, queue, *args, name=name, **options)
+
+    @staticmethod
+    def submit_to(stage: Stage, queue: str, *args: object, name: str = "add_up", **options: int) -> Message:
+        """Submit a message on a stage."""
 
         def function(*args: object) -> None:
             """Stand for a task of a worker."""
 
-        return task(self.stage.broker, name=name, queue=queue)(function).generate(args=args, **options)
+        return task(stage.broker, name=name, queue=queue)(function).generate(args=args, **options)
 
     def kill(self, queue: str, *args: object, name: str = "add_up") -> Message:
         """Make a dead letter."""

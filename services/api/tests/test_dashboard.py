@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import html
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from dashboard_site import visible
+from dashboard_site import Site, Visitor, visible
 
 from alsek.types import ExceptionDetails
+from harness.eventually import eventually
 
 if TYPE_CHECKING:
-    from dashboard_site import Site
+    from api_stage import Stage
 
 
 def test_the_overview_sums_up_the_queues(site: Site) -> None:
@@ -110,6 +112,61 @@ def test_a_dead_letter_shows_its_error_and_traceback(site: Site) -> None:
 
     assert "shop.OutOfStockError : none <left> Traceback: line 12" in page
     assert "OutOfStockError: none <left>" in listed
+
+
+def test_the_life_of_a_message_is_told_step_by_step(site: Site) -> None:
+    site.open_shop()
+    message = site.submit("billing", 1, 200_000, name="charge_card")
+    visitor = site.visitor("read")
+    eventually(lambda: site.inspector.message(message.uuid).state == "delayed", timeout=30)
+
+    page = visible(visitor.page(f"/messages/{message.uuid}"))
+
+    assert "Submitted" in page
+    assert "Failed, to be retried" in page
+    assert "CardDeclinedError: order 1: the bank declined 2000.00 EUR" in page
+    assert "Waits for its time" in page
+
+
+def test_what_a_task_returned_is_shown(site: Site) -> None:
+    site.open_shop()
+    visitor = site.visitor("enqueue")
+    fields = visitor.forms("/tasks/reindex")["/tasks/reindex"]
+    answer = visitor.client.post("/tasks/reindex", data=fields | {"p.shelf": "<b>poetry</b>"})
+    path = answer.headers["location"]
+    eventually(lambda: "succeeded" in visible(visitor.page(path)), timeout=30)
+
+    assert 'Result "shelf <b>poetry</b>"' in visible(visitor.page(path))
+
+
+def test_the_pace_is_drawn_and_told_as_a_table(site: Site) -> None:
+    site.open_shop()
+    message = site.submit("search", "a", name="reindex")
+    eventually(lambda: site.inspector.message(message.uuid).state == "succeeded", timeout=30)
+
+    for path in ("/", "/queues/search"):
+        page = site.visitor("read").page(path)
+        assert '<rect class="tone-green"' in page
+        assert page.count('<tr><td data-value="') == 2 * 60
+
+
+def test_a_stream_says_that_something_changed_and_ends_with_the_service(stage: Stage) -> None:
+    running = stage.serve()
+    visitor = Visitor(running)
+    visitor.page("/")
+    heard: list[str] = []
+
+    with visitor.client.stream("GET", "/live") as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "retry: 2000"
+        heard.append(next(line for line in lines if line.startswith("event")))  # for what the page has missed
+        Site.submit_to(stage, "streamed")
+        heard.append(next(line for line in lines if line.startswith("event")))
+        running.process.signal(signal.SIGTERM)
+        heard.append([line for line in lines if line.startswith("event")][-1])
+
+    assert heard == ["event: changed", "event: changed", "event: bye"]
+    assert running.process.wait() == 0
 
 
 def test_a_delayed_message_is_run_now(site: Site) -> None:

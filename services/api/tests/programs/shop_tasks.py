@@ -6,8 +6,10 @@ import time
 
 from alsek import Broker, current, task
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.result import ResultStore
 
 broker = Broker(RedisBackend())
+results = ResultStore(broker.backend)
 
 
 class CardDeclinedError(Exception):
@@ -41,7 +43,7 @@ def monthly_report(month: str, seconds: float = 30.0) -> str:
     return month
 
 
-@task(broker, queue="search")
+@task(broker, queue="search", result_store=results)
 def reindex(shelf: str) -> str:
     """Read a shelf anew."""
-    return shelf
+    return f"shelf {shelf}"

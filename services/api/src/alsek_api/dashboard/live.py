@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
 from alsek.exceptions import AlsekError, MessageDoesNotExistsError
 from alsek.logging import get_logger
-from alsek_api.problems import too_many
+from alsek_api.problems import Problem, problem_response
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
     from alsek_api.auth.keys import Principal
     from alsek_api.service import Service
@@ -45,39 +45,27 @@ class Publisher:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._watched: Counter[str] = Counter()
-        self._watchers: Counter[str] = Counter()
         self._seen: dict[str, Hashable] = {}
         self._versions: Counter[str] = Counter()
         self._changed = asyncio.Condition()
         self._work: asyncio.Task[None] | None = None
 
-    def enter(self, principal: Principal, topic: str) -> None:
-        """Begin to watch; `leave` ends it.
-
-        Raises:
-            Problem: 429: too many watch, with this key or in all.
-        """
-        settings = self._service.settings
-        most = principal.streams or settings.max_streams_per_key
-        if self._watchers[principal.id] >= most or self._watchers.total() >= settings.max_streams:
-            raise too_many("Too many pages are watched live with this key.", 10)
-        self._watchers[principal.id] += 1
+    @contextmanager
+    def watch(self, topic: str) -> Iterator[None]:
+        """Watch a topic for the length of a `with` block."""
         self._watched[topic] += 1
         if self._work is None:
             self._work = asyncio.create_task(self._look_on(), name="alsek-dashboard-live")
+        try:
+            yield
+        finally:
+            self._leave(topic)
 
-    def leave(self, principal: Principal, topic: str) -> None:
-        """End watching."""
-        for counter, name in ((self._watchers, principal.id), (self._watched, topic)):
-            counter[name] -= 1
-            if not counter[name]:
-                del counter[name]
-        if topic not in self._watched:
-            self._seen.pop(topic, None)
-            self._versions.pop(topic, None)
-        if not self._watched and self._work is not None:
-            self._work.cancel()
-            self._work = None
+    async def seen(self, topic: str) -> None:
+        """Wait until a topic was looked at: from then on no change of it is missed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_SILENCE_S), self._changed:
+                await self._changed.wait_for(lambda: topic in self._seen)
 
     def version(self, topic: str) -> int:
         """Give how often a topic changed since it is watched."""
@@ -89,6 +77,16 @@ class Publisher:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(lambda: self._versions[topic] != seen)
         return self._versions[topic]
+
+    def _leave(self, topic: str) -> None:
+        self._watched[topic] -= 1
+        if not self._watched[topic]:
+            del self._watched[topic]
+            self._seen.pop(topic, None)
+            self._versions.pop(topic, None)
+        if not self._watched and self._work is not None:
+            self._work.cancel()
+            self._work = None
 
     async def _look_on(self) -> None:
         while True:
@@ -141,15 +139,17 @@ class LiveStream(Response):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send, as long as somebody listens."""
-        del scope
-        works = [asyncio.create_task(self._tell(send)), asyncio.create_task(_until_gone(receive))]
         try:
-            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
-            self._publisher.leave(self._principal, self._topic)
+            with self._service.streams.slot(self._principal), self._publisher.watch(self._topic):
+                works = [asyncio.create_task(self._tell(send)), asyncio.create_task(_until_gone(receive))]
+                try:
+                    await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for work in works:
+                        work.cancel()
+                    await asyncio.gather(*works, return_exceptions=True)
+        except Problem as problem:  # too many watch, with this key or in all
+            await problem_response(problem)(scope, receive, send)
 
     async def _tell(self, send: Any) -> None:
         settings = self._service.settings
@@ -161,7 +161,9 @@ class LiveStream(Response):
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
         await say("retry: 2000\n\n")
+        await self._publisher.seen(self._topic)
         version, told = self._publisher.version(self._topic), time.monotonic()
+        await say(f"event: changed\ndata: {version}\n\n")  # for what happened since the page was made
         while time.monotonic() < ends and not self._service.stopping:
             now = await self._publisher.wait(self._topic, version, _PAUSE_S)
             if now != version or time.monotonic() - told >= _LONGEST_SILENCE_S:

@@ -29,7 +29,6 @@ async def live(
     publisher: Publisher | None = getattr(state, "publisher", None)
     if publisher is None:  # made here, on the event loop that it lives on
         publisher = state.publisher = Publisher(service_of(request))
-    publisher.enter(who.principal, message)
     return LiveStream(service_of(request), publisher, who.principal, message)
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from dataclasses import replace
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from alsek.defaults import MAX_PRIORITY
-from alsek.tools.inspector import STATES, Page
+from alsek.exceptions import MessageDoesNotExistsError
+from alsek.tools.inspector import STATES, MessageInfo, Page
 from alsek_api.auth.guard import service_of
 from alsek_api.dashboard.access import Deed, Viewer, doing, viewer
 from alsek_api.dashboard.page import PageRoute, done, pages_of, segment
 from alsek_api.dashboard.seeing import check_sees, message_of, queues_of
+from alsek_api.lookup import Known
 from alsek_api.problems import Problem
+from alsek_api.service import Service
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -66,10 +72,37 @@ async def one_message(request: Request, uuid: str, who: Annotated[Viewer, Depend
     """Show everything about one message."""
     if len(uuid) > 200:
         raise Problem(404, "No message has such an id.", kind="no-such-message")
-    info = await message_of(request, who, uuid)
     service = service_of(request)
-    why = await service.ask(service.inspector.explain, uuid)
-    return await pages_of(request).show(request, "message", message=info, why=why)
+    known: Known = await service.ask(service.lookup.find, uuid, who.principal)
+    info = known.info or MessageInfo(uuid, known.state)
+    if not info.task:
+        info = replace(info, task=known.task, queue=known.queue)
+    return await pages_of(request).show(
+        request, "message", message=info, why=await _why(service, known), result=await _result(service, known, who)
+    )
+
+
+async def _why(service: Service, known: Known) -> str:
+    """Say in one sentence how a message stands."""
+    if known.info is not None:
+        with suppress(MessageDoesNotExistsError):
+            sentence: str = await service.ask(service.inspector.explain, known.uuid)
+            return sentence
+    if known.state == "waiting":
+        return "It is a callback, and waits for the message before it to succeed."
+    return "It has ended; more is not remembered of it."
+
+
+async def _result(service: Service, known: Known, who: Viewer) -> dict[str, Any] | None:
+    """Give what a task returned, if it is kept and can be read; reading takes nothing away."""
+    if not known.has_ended or known.state == "dead":
+        return None
+    try:
+        ending = await service.following.result(known.uuid, who.principal, 0)
+    except Problem:
+        return None
+    body = msgspec.json.decode(ending.body)
+    return {"value": body["result"]} if body.get("stored_at") is not None else None
 
 
 @router.post("/messages/{uuid}/revoke")

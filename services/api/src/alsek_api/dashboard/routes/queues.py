@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from alsek_api.auth.guard import service_of
 from alsek_api.dashboard.access import Deed, Viewer, doing, viewer
+from alsek_api.dashboard.pace import pace_of
 from alsek_api.dashboard.page import PageRoute, done, pages_of, segment
 from alsek_api.dashboard.seeing import check_sees, queues_of
 
@@ -36,7 +37,8 @@ async def one_queue(request: Request, name: str, who: Annotated[Viewer, Depends(
     for state in ("ready", "running", "delayed"):
         page = await service.ask(inspector.messages, name, state, limit=_FEW)
         shown[state] = [info for info in page.messages if who.principal.sees(name, info.task)]
-    return await pages_of(request).show(request, "queue", queue=queue, shown=shown)
+    pace = await service.ask(pace_of, inspector, [name])
+    return await pages_of(request).show(request, "queue", queue=queue, shown=shown, pace=pace)
 
 
 @router.post("/queues/{name}/pause")

@@ -116,7 +116,7 @@
       ],
       series: [{}, ...order.map((i) => bars
         ? { label: names[i], fill: tones[i], stroke: tones[i], width: 0, paths: window.uPlot.paths.bars({ size: [0.76, 40], radius: 0.15 }), points: { show: false } }
-        : { label: names[i], stroke: tones[i], width: 2, points: { show: false }, spanGaps: false })],
+        : { label: names[i], stroke: tones[i], width: 2, points: { show: true, size: 4, width: 0, fill: tones[i] }, spanGaps: false })],
       hooks: {
         setCursor: [(u) => {
           const at = u.cursor.idx;
@@ -168,6 +168,7 @@
   };
   const watch = () => {
     const region = document.getElementById("live");
+    if (region && !region.dataset.stream) pulse("", "Ended");
     if (stream || document.hidden || !region || !region.dataset.stream || !window.htmx) return;
     stream = new EventSource(region.dataset.stream);
     stream.addEventListener("open", () => pulse("live", "Live"));
@@ -184,7 +185,12 @@
   });
   addEventListener("pagehide", rest);
   document.addEventListener("htmx:before:swap", () => { pulse("live", "Live"); });
-  document.addEventListener("htmx:after:swap", () => { tellTimes(); drawAll(); });
+  document.addEventListener("htmx:after:swap", () => {
+    tellTimes();
+    drawAll();
+    const region = document.getElementById("live");
+    if (region && !region.dataset.stream) { rest(); pulse("", "Ended"); }
+  });
   document.addEventListener("htmx:response:error", (event) => {
     const status = event.detail && event.detail.ctx && event.detail.ctx.response && event.detail.ctx.response.status;
     if (status === 401 || status === 403) location.reload();

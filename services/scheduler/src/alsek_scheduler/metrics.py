@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-
+from alsek.tools.families import Described
 from alsek_scheduler.ledger import LAG_BOUNDS_S
 
 if TYPE_CHECKING:
@@ -15,6 +13,26 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from alsek_scheduler.service import Scheduler
+
+LEADS: Final = Described("alsek_scheduler_is_leader", "gauge", (), "1 while this scheduler leads, else 0.")
+EPOCH: Final = Described("alsek_scheduler_epoch", "gauge", (), "Number of this leadership; told by the leader.")
+FIRES: Final = Described("alsek_scheduler_fires_total", "counter", (), "Messages fired by this scheduler.")
+BROKEN: Final = Described(
+    "alsek_scheduler_broken_total", "counter", (), "Schedules that this scheduler found to be broken."
+)
+MISFIRES: Final = Described(
+    "alsek_scheduler_misfires_total", "counter", ("policy",), "Instants that got no message because it was too late."
+)
+LAG: Final = Described(
+    "alsek_scheduler_fire_lag_seconds", "histogram", (), "Time between an instant and the submit of its message."
+)
+SCHEDULES: Final = Described(
+    "alsek_schedules", "gauge", ("state",), "Schedules that are active, paused, broken or ended; told by the leader."
+)
+
+ALL: Final = (LEADS, EPOCH, FIRES, MISFIRES, BROKEN, LAG, SCHEDULES)
+
+_MILLIONTHS: Final = 1_000_000
 
 
 class SchedulerMetrics:
@@ -30,34 +48,13 @@ class SchedulerMetrics:
     def collect(self) -> Iterable[Metric]:
         """Give all metrics; asks nobody."""
         ledger, epoch = self._scheduler.ledger, self._scheduler.epoch
-        yield _gauge("alsek_scheduler_is_leader", "1 while this scheduler leads.", 0 if epoch is None else 1)
+        yield LEADS.of({(): 0 if epoch is None else 1})
         if epoch is not None:
-            yield _gauge("alsek_scheduler_epoch", "Number of this leadership.", epoch)
-        yield CounterMetricFamily("alsek_scheduler_fires", "Messages fired by this scheduler.", value=ledger.fires)
-        yield CounterMetricFamily(
-            "alsek_scheduler_broken", "Schedules that this scheduler found broken.", value=ledger.breaks
-        )
-        missed = CounterMetricFamily(
-            "alsek_scheduler_misfires", "Instants that got no message because it was too late.", labels=["policy"]
-        )
-        for policy, count in ledger.missed.items():
-            missed.add_metric([policy], count)
-        yield missed
-        lag = HistogramMetricFamily(
-            "alsek_scheduler_fire_lag_seconds", "Time between an instant and the submit of its message."
-        )
-        bounds = [*map(str, LAG_BOUNDS_S), "+Inf"]
-        buckets = list(zip(bounds, map(float, accumulate(ledger.lag_counts)), strict=True))
-        lag.add_metric([], buckets=buckets, sum_value=ledger.lag_sum_s)
-        yield lag
+            yield EPOCH.of({(): epoch})
+        yield FIRES.of({(): ledger.fires})
+        yield BROKEN.of({(): ledger.breaks})
+        yield MISFIRES.of({(policy,): count for policy, count in ledger.missed.items()})
+        yield LAG.histogram(LAG_BOUNDS_S, {(): [round(ledger.lag_sum_s * _MILLIONTHS), *ledger.lag_counts]})
         if epoch is not None and ledger.counts is not None:
-            schedules = GaugeMetricFamily(
-                "alsek_schedules", "Schedules by state; told by the leader.", labels=["state"]
-            )
-            for state in ("active", "paused", "broken", "ended"):
-                schedules.add_metric([state], getattr(ledger.counts, state))
-            yield schedules
-
-
-def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, what, value=value)
+            states = ("active", "paused", "broken", "ended")
+            yield SCHEDULES.of({(state,): getattr(ledger.counts, state) for state in states})

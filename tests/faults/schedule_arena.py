@@ -31,6 +31,9 @@ QUEUE = "fired"
 #: An instant every so often; `all` makes up for 100 of them, so nobody may lead for 25 s before one is missed.
 EVERY_MS = 250
 
+#: How long a message is away that the reader was given and did not hear of.
+LEASE_MS = 1_000
+
 #: What may take a while on a busy machine, seconds.
 PATIENCE_S = 60.0
 
@@ -53,10 +56,13 @@ class Account:
 
 
 class Reader:
-    """Claims and ends every message at once, with a receipt of 1 ms: no memory of Redis could hide a second one."""
+    """Claims and ends every message at once, with a receipt of 1 ms: no memory of Redis could hide a second one.
+
+    So a claim whose answer is lost is not repeated, either: what it took comes back when its lease has lapsed.
+    """
 
     def __init__(self, url: str, partitions: int) -> None:
-        self._broker = Broker(RedisBackend(url, partitions=partitions), receipt_ms=1)
+        self._broker = Broker(RedisBackend(url, partitions=partitions), receipt_ms=1, lease_ms=LEASE_MS)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self.account = Account()
@@ -66,7 +72,7 @@ class Reader:
         return self
 
     def stop(self) -> Account:
-        """Take what is left, and end."""
+        """Take what is left, and end; nothing may be fired any more."""
         self._stopping.set()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
@@ -80,10 +86,21 @@ class Reader:
             for partition in range(self._broker.keys.partitions):
                 with suppress(AlsekError):
                     found += self._take(partition)
-            if last and not found:
+            if last and not found and self._is_empty():
                 return
             if not found:
                 time.sleep(0.005)
+
+    def _is_empty(self) -> bool:
+        """Tell whether no message waits, and none is held by a claim that nobody heard of."""
+        keys, links = self._broker.keys, self._broker.redis.links
+        with suppress(AlsekError):
+            return not any(
+                links.command("ZCARD", key)
+                for partition in range(keys.partitions)
+                for key in (keys.ready(QUEUE, partition), keys.delayed(QUEUE, partition), keys.leases(QUEUE, partition))
+            )
+        return False
 
     def _take(self, partition: int) -> int:
         verbs, links = self._broker.verbs, self._broker.redis.links

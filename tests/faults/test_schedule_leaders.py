@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from faults.schedule_arena import Cut, Stage, assert_exactly_once
+from alsek.core.broker import Broker
+from alsek.core.message import Message
+from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.verbs import Interest
+from faults.schedule_arena import LEASE_MS, QUEUE, Cut, Reader, Stage, assert_exactly_once
 from harness.eventually import eventually
 from harness.seeds import chaos_size
 from harness.server import Server
@@ -92,6 +96,18 @@ def test_whoever_dies_each_fire_happens_exactly_once(stage: Stage, seed: int) ->
     cut.close()
     fires = assert_exactly_once(account, spans)
     show(f"S1 {len(faults)} faults, lease {stage.lease_s:g} s", fires, gaps, account.lags_ms)
+
+
+def test_the_reader_waits_for_what_a_lost_answer_took(server: Server) -> None:
+    broker = Broker(RedisBackend(server.url), lease_ms=LEASE_MS)
+    broker.submit(Message(task_name="s0", queue=QUEUE))
+    taken = broker.verbs.claim(0, [Interest(QUEUE)], "reader.0-lost", "reader.0", 500)
+    broker.redis.links.execute([taken])
+
+    account = Reader(server.url, 1).start().stop()
+
+    assert list(account.instants) == ["s0"]
+    broker.backend.close()
 
 
 def _make_lead(stage: Stage, wanted: Process) -> None:

@@ -28,6 +28,18 @@ def test_work_past_its_timeout_is_ended_and_fails(stage: Stage, task: str) -> No
     assert pool.terminate() == 0
 
 
+@pytest.mark.parametrize("task", COMMANDS)
+def test_a_timeout_stays_one_when_a_library_makes_an_error_of_its_own_of_it(stage: Stage, task: str) -> None:
+    pool = stage.pool(COMMANDS[task])
+    message = stage.submit(task, "convert", 30, timeout=300)
+
+    stage.wait_state(message, "x")
+
+    assert stage.error(message) == ("TimeoutError", "not finished within its timeout of 300 ms")
+    assert [event.fields["error"] for event in stage.events(message, "NOTE")] == ["TimeoutError"]
+    assert pool.terminate() == 0
+
+
 def test_a_process_that_ignores_its_timeout_is_killed(stage: Stage) -> None:
     pool = stage.pool("process-pool", "--n-processes", "1")
     message = stage.submit("in_process", "hold", 30, timeout=300)

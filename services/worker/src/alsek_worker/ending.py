@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -98,6 +99,8 @@ class Ending:
             if may_settle(attempt):
                 attempt.settlement = Released(message)
         elif may_settle(attempt):
+            if interruption is TimeoutError and not isinstance(error, Snooze | Reject):
+                error = _timed_out(attempt, error)
             yield from self.fail(attempt, recipe, error)
 
     def fail(self, attempt: Attempt, recipe: Recipe, error: BaseException) -> Steps[None]:
@@ -276,6 +279,14 @@ def warn_refused(settlement: Settlement, code: Code) -> None:
     """Say that a settlement came too late."""
     verb = type(settlement).__name__.lower()
     log.warning("%s: too late for %s (%s); nothing was changed.", settlement.message.summary, verb, code.name.lower())
+
+
+def _timed_out(attempt: Attempt, error: BaseException) -> TimeoutError:
+    # Whatever the code in between made of our interruption: libraries turn a TimeoutError into one of their own.
+    timeout = TimeoutError(attempt.why_interrupted).with_traceback(error.__traceback__)
+    if not isinstance(error, TimeoutError | asyncio.CancelledError):
+        timeout.__cause__ = error
+    return timeout
 
 
 def _is_tried_again(task: Task, message: Message, error: BaseException) -> Steps[bool]:

@@ -107,9 +107,7 @@ class Execution:
             if not self._ending.at_once(attempt, recipe, result):
                 await walk_async(self._ending.well(attempt, recipe, result))
         except BaseException as error:  # noqa: BLE001  (as above; CancelledError is how we interrupt)
-            if attempt.interruption is not None:
-                error = attempt.interruption(attempt.why_interrupted).with_traceback(error.__traceback__)
-            elif attempt.reported:
+            if attempt.reported and attempt.interruption is None:
                 await self._teller.flush_async(attempt)
             await walk_async(self._ending.badly(attempt, recipe, error))
 

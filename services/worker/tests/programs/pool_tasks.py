@@ -9,6 +9,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import redis
+
 from alsek.core.backoff import ConstantBackoff
 from alsek.core.broker import Broker
 from alsek.core.task import Task, task
@@ -42,16 +44,21 @@ def note_start(message: Message) -> None:
     journal.start(message.uuid, message.lease.token, deliveries=message.lease.deliveries, retries=message.retries)
 
 
+def nap(seconds: float) -> None:
+    """Sleep in small steps, so that an exception raised in this thread comes through."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def behave(message: Message, how: str, seconds: float) -> None:
     """Do what is asked, between a START and an END in the journal."""
     uuid = message.uuid
     note_start(message)
     if how == "sleep":
         time.sleep(seconds)
-    elif how == "nap":  # in small steps, so that an exception raised in a thread comes through
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(0.01)
+    elif how == "nap":
+        nap(seconds)
     elif how == "hold":  # the GIL, all the time
         # Without the signals that would end the call early; another thread of the process gets them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -64,6 +71,11 @@ def behave(message: Message, how: str, seconds: float) -> None:
                 time.sleep(0.01)
             except BaseException:
                 journal.write("NOTE", uuid, op="clung")
+    elif how == "convert":  # as libraries do around their sockets
+        try:
+            nap(seconds)
+        except TimeoutError as error:
+            raise redis.TimeoutError("Timeout reading from socket") from error
     elif how == "fail":
         raise ValueError(uuid)
     elif how == "die":
@@ -88,9 +100,12 @@ def in_process(message: Message, how: str = "sleep", seconds: float = 0) -> None
 
 @task(broker, queue="loops", mechanism="async", **once)
 async def in_loop(message: Message, how: str = "sleep", seconds: float = 0) -> None:
-    if how == "await":
+    if how in ("await", "convert"):
         note_start(message)
-        await asyncio.sleep(seconds)
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError as error:
+            raise redis.TimeoutError("Timeout reading from socket") if how == "convert" else error from None
         journal.end(message.uuid)
     else:
         behave(message, how, seconds)

@@ -39,8 +39,8 @@ One program, `alsek`; a service that is installed adds its commands. `alsek COMM
 
 - Tables are for people; `--json` writes the same for programs, in a form that only grows.
 - What destroys asks first; `--yes` answers.
-- `alsek --install-completion` teaches your shell the commands and their options, those of services too;
-  `alsek --show-completion bash` only shows how.
+- `alsek --install-completion` teaches bash, zsh or fish the commands and options, those of services too, and the names of your queues
+  and tasks; `alsek --show-completion` only shows how. For another shell than the one in use: `_ALSEK_COMPLETE=source_zsh alsek`.
 - A mistake is one line on stderr. `alsek --traceback ...`, or `ALSEK_TRACEBACK=1`, shows where it happened.
 
 | exit code | meaning |

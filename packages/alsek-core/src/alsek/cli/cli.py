@@ -7,26 +7,38 @@ from __future__ import annotations
 
 import os
 import sys
-from difflib import get_close_matches
-from typing import Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from alsek.cli import services
-from alsek.cli.acl import acl
-from alsek.cli.configuration import configure
-from alsek.cli.dead_letters import dlq
-from alsek.cli.doctor import doctor
-from alsek.cli.exporter import exporter
-from alsek.cli.fsck import fsck
-from alsek.cli.look import explain, messages, queues, revoke, show
-from alsek.cli.operate import pause, reprioritize, resume, run_now
-from alsek.cli.roster import tasks, workers
-from alsek.cli.schedules import schedules
-from alsek.cli.top import top
-from alsek.cli.up import up
+from alsek.cli.loading import made, summary
 from alsek.exceptions import AlsekError
+
+#: The commands of the core in the order of `--help`: module and name of the function or Typer.
+COMMANDS: Final = {
+    "up": ("up", "up"),
+    "queues": ("look", "queues"),
+    "top": ("top", "top"),
+    "messages": ("look", "messages"),
+    "workers": ("roster", "workers"),
+    "tasks": ("roster", "tasks"),
+    "show": ("look", "show"),
+    "explain": ("look", "explain"),
+    "revoke": ("look", "revoke"),
+    "pause": ("operate", "pause"),
+    "resume": ("operate", "resume"),
+    "reprioritize": ("operate", "reprioritize"),
+    "run-now": ("operate", "run_now"),
+    "dlq": ("dead_letters", "dlq"),
+    "schedules": ("schedules", "schedules"),
+    "fsck": ("fsck", "fsck"),
+    "doctor": ("doctor", "doctor"),
+    "exporter": ("exporter", "exporter"),
+    "acl": ("acl", "acl"),
+}
 
 #: A mistake that the user can mend, as shells and click count it.
 USAGE = 2
@@ -41,31 +53,43 @@ class UnknownCommandError(AlsekError):
 class CommandLine(TyperGroup):
     """The commands of the core, and those of the services that are installed."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - they are the same everywhere
         """Name the commands that can be run here."""
-        return [*super().list_commands(ctx), *services.installed()]
+        return [*COMMANDS, *services.installed()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Find a command, or say what is the matter with its name.
+        """Make a command, or say what is the matter with its name.
 
         Raises:
             ServiceNotInstalledError: Its service is not here.
             UnknownCommandError: Nobody brings it.
         """
-        command = super().get_command(ctx, cmd_name) or services.command(cmd_name)
-        if command is None and not cmd_name.startswith("-") and not ctx.resilient_parsing:
+        loaded = _load(cmd_name)
+        if loaded is not None:
+            return made(loaded, cmd_name)
+        if not cmd_name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
             close = get_close_matches(cmd_name, self.list_commands(ctx), 1)
             hint = f"did you mean `alsek {close[0]}`?" if close else "`alsek --help` lists them"
             raise UnknownCommandError(f"there is no command `{cmd_name}`; {hint}")
-        return command
+        return None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that is about to run, and let its options be set from outside."""
+        from alsek.cli.configuration import configure
+
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and command is not None:
             lasting = services.configurable()
             configure(command, name, lasting, service=name in lasting)
         return name, command, rest
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands; none of them is made for that, which would cost most of the time."""
+        rows = [(name, summary(_load(name))) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and end a mistake of the user's in one line on stderr."""
@@ -98,25 +122,13 @@ Examples:
   alsek acl worker                         what a worker's user in Redis has to be allowed
 """,
 )
-app.command()(up)
-app.command()(queues)
-app.command()(top)
-app.command()(messages)
-app.command()(workers)
-app.command()(tasks)
-app.command()(show)
-app.command()(explain)
-app.command()(revoke)
-app.command()(pause)
-app.command()(resume)
-app.command()(reprioritize)
-app.command("run-now")(run_now)
-app.add_typer(dlq, name="dlq")
-app.add_typer(schedules, name="schedules")
-app.command()(fsck)
-app.command()(doctor)
-app.command()(exporter)
-app.command()(acl)
+
+
+def _load(name: str) -> Any:
+    if name not in COMMANDS:
+        return services.find(name)
+    module, attribute = COMMANDS[name]
+    return getattr(import_module(f"alsek.cli.{module}"), attribute)
 
 
 def _show_version(wanted: bool) -> None:

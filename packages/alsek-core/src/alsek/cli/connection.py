@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alsek.cli.completing import queue_names, task_names
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -25,7 +27,11 @@ Url = Annotated[
 Namespace = Annotated[str, typer.Option(metavar="NAME", help="Namespace of the backend.")]
 Partitions = Annotated[int, typer.Option(min=1, metavar="N", help="Partitions of the backend.")]
 Uuid = Annotated[str, typer.Argument(metavar="UUID", help="Id of the message.")]
-Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.")]
+Queue = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.", autocompletion=queue_names)]
+Task = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", show_default=False, help="Only of this task.", autocompletion=task_names),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 Watch = Annotated[
     float | None,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alsek.cli.connection import AsJson, Namespace, Partitions, Queue, Url, inspector, write_json
+from alsek.cli.completing import queue_names, reasons
+from alsek.cli.connection import AsJson, Namespace, Partitions, Queue, Task, Url, inspector, write_json
 from alsek.cli.look import write_messages
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.exceptions import ValidationError
@@ -31,13 +32,18 @@ Examples:
 )
 
 AllOf = Annotated[
-    str | None, typer.Argument(metavar="[QUEUE]", show_default=False, help="All dead letters of this queue.")
+    str | None,
+    typer.Argument(
+        metavar="[QUEUE]", show_default=False, help="All dead letters of this queue.", autocompletion=queue_names
+    ),
 ]
 One = Annotated[str | None, typer.Option("--uuid", metavar="UUID", show_default=False, help="Only this message.")]
 Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="REASON", show_default=False, help="Only what died of this.")
+    str | None,
+    typer.Option(
+        "--reason", metavar="REASON", show_default=False, help="Only what died of this.", autocompletion=reasons
+    ),
 ]
-Task = Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Only of this task.")]
 
 
 @dlq.command("list")

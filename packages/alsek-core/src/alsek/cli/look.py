@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from alsek.cli.completing import states
 from alsek.cli.connection import (
     NARROW,
     AsJson,
     Namespace,
     Partitions,
     Queue,
+    Task,
     Url,
     Uuid,
     Watch,
@@ -80,8 +82,10 @@ def queue_table(found: Sequence[QueueInfo]) -> tuple[tuple[str, ...], list[tuple
 
 def messages(
     queue: Queue,
-    state: Annotated[str, typer.Option(metavar="STATE", help="ready, delayed, running or dead.")] = "ready",
-    task: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, help="Only of this task.")] = None,
+    state: Annotated[
+        str, typer.Option(metavar="STATE", help="ready, delayed, running or dead.", autocompletion=states)
+    ] = "ready",
+    task: Task = None,
     limit: Annotated[int, typer.Option(metavar="N", help="Most messages, up to 500.")] = 20,
     cursor: Annotated[
         str | None, typer.Option(metavar="CURSOR", show_default=False, help="Go on where the last page ended.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from alsek.cli.completing import task_names
 from alsek.cli.connection import (
     NARROW,
     AsJson,
@@ -61,7 +62,13 @@ def workers(
 
 def tasks(
     name: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", show_default=False, help="Only this one, with its parameters.")
+        str | None,
+        typer.Argument(
+            metavar="[TASK]",
+            show_default=False,
+            help="Only this one, with its parameters.",
+            autocompletion=task_names,
+        ),
     ] = None,
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,

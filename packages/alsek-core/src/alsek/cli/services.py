@@ -6,8 +6,6 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-import typer
-
 from alsek.exceptions import AlsekError
 
 #: A service announces its commands in this group of entry points: name → function with typer's annotations, or a Typer.
@@ -43,25 +41,18 @@ def installed() -> list[str]:
     return [*(name for name in HOMES if name in found), *sorted(set(found) - set(HOMES))]
 
 
-def command(name: str) -> Any:
+def find(name: str) -> Any:
     """Load the command of a service.
 
     Returns:
-        What typer makes of it; `None` when nobody knows the name.
+        The function or Typer that it is written as; `None` when nobody knows the name.
 
     Raises:
         ServiceNotInstalledError: The name is known, its service is not here.
     """
     entry = _announced().get(name)
     if entry is not None:
-        loaded = entry.load()
-        if isinstance(loaded, typer.Typer):  # a group of commands
-            group = typer.main.get_group(loaded)
-            group.name = name
-            return group
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name=name)(loaded)
-        return typer.main.get_command(alone)
+        return entry.load()
     if name in HOMES:
         raise ServiceNotInstalledError(f"`alsek {name}` comes with {HOMES[name]}: pip install {HOMES[name]}")
     return None

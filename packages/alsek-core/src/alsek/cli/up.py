@@ -121,6 +121,6 @@ def _address(broker: Broker) -> Address | None:
 def _components(*, triggers: bool, api: bool) -> list[str]:
     from alsek.cli import services
 
-    services.command("worker")  # says what to install when it is missing; the others may be
+    services.find("worker")  # says what to install when it is missing; the others may be
     left_out = {name for name, wanted in (("scheduler", triggers), ("api", api)) if not wanted}
     return [name for name in COMPONENTS if name in services.installed() and name not in left_out]

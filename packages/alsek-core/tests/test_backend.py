@@ -446,6 +446,19 @@ def test_backends_of_the_same_place_know_each_other(redis_url: str) -> None:
     assert not backend.same_store("redis")
 
 
+def test_the_order_of_the_sentinels_makes_no_other_place() -> None:
+    told = "redis+sentinel://h1:1,h2:2,h3:3/tasks"
+
+    backend = RedisBackend(told)
+    manager = backend.conn.connection_pool.sentinel_manager
+    manager.sentinels.reverse()  # as redis-py does when the first is silent and another answers
+
+    assert backend.same_store(RedisBackend(told))
+    assert backend.same_store(RedisBackend("redis+sentinel://h2:2,h1:1,h3:3/tasks"))
+    assert not backend.same_store(RedisBackend("redis+sentinel://h1:1,h2:2,h4:3/tasks"))
+    assert not backend.same_store(RedisBackend("redis+sentinel://h1:1,h2:2,h3:3/others"))
+
+
 def test_a_connection_of_our_own_repeats_nothing_and_decodes_nothing(redis_url: str) -> None:
     client = redis.Redis.from_url(redis_url, decode_responses=True, retry_on_timeout=True, health_check_interval=5)
 

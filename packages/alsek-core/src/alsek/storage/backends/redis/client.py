@@ -126,7 +126,8 @@ def place(client: Any) -> tuple[Any, ...]:
         return (options["path"], options.get("db", 0))
     manager = getattr(pool, "sentinel_manager", None)
     if manager is not None:
-        return (pool.service_name, options.get("db", 0), *describe(client)["sentinel"]["nodes"])
+        # Sorted: redis-py moves the Sentinel that answered to the head of its list.
+        return (pool.service_name, options.get("db", 0), *sorted(describe(client)["sentinel"]["nodes"], key=str))
     return (options.get("host", "localhost"), options.get("port", 6379), options.get("db", 0))
 
 

@@ -49,7 +49,7 @@ def refusal(folder: Path, *command: str, url: str = "") -> str:
         env=environment | ({"ALSEK_REDIS_URL": url} if url else {}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     said = done.stderr + done.stdout
     assert done.returncode == 2, said

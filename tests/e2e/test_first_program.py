@@ -80,7 +80,7 @@ def generate(folder: Path, *, url: str = "") -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     lines = done.stdout.splitlines()
     assert (lines[0], lines[-1]) == ("Message(", ")")

@@ -1,13 +1,17 @@
 """The one accepted way for a test to wait for something outside its process."""
 
+import os
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
 
 #: Short enough that a wait adds no visible time, long enough to leave the CPU to others.
 POLL_S = 0.005
+
+#: A limit ends a test that hangs and judges no speed: on a crowded machine everything may take so many times as long.
+PATIENCE: Final = float(os.environ.get("ALSEK_TEST_PATIENCE", "4"))
 
 
 def eventually(
@@ -21,14 +25,15 @@ def eventually(
 
     Args:
         predicate: Asked at once, then every `interval` seconds; exceptions fly.
-        timeout: Seconds until giving up; the predicate is asked once more at the end.
+        timeout: Seconds until giving up, but for `PATIENCE`; the predicate is asked once more at the end.
         what: Says in the error what was waited for; a callable is asked only then.
         interval: Seconds between two questions.
 
     Raises:
         AssertionError: The predicate stayed falsy.
     """
-    deadline = time.monotonic() + timeout
+    limit = timeout * PATIENCE
+    deadline = time.monotonic() + limit
     while True:
         late = time.monotonic() >= deadline
         if value := predicate():
@@ -36,5 +41,5 @@ def eventually(
         if late:
             told = what() if callable(what) else what
             name = told or getattr(predicate, "__name__", "predicate")
-            raise AssertionError(f"not within {timeout:g} s: {name}")
+            raise AssertionError(f"not within {limit:g} s: {name}")
         time.sleep(interval)

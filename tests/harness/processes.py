@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from harness.eventually import eventually
+from harness.eventually import PATIENCE, eventually
 from harness.procfs import Found, marked, send
 from harness.spawn import spawn
 
@@ -126,9 +126,9 @@ class Process:
             AssertionError: It did not end in time.
         """
         try:
-            return self._process.wait(timeout)
+            return self._process.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self._name} did not end in {timeout:g} s; log:\n{self.log}") from None
+            raise AssertionError(f"{self._name} did not end in {timeout * PATIENCE:g} s; log:\n{self.log}") from None
 
     def tree(self) -> list[Found]:
         """The program and all its descendants alive, orphans included."""

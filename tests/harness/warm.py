@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from harness.eventually import eventually
+from harness.eventually import PATIENCE, eventually
 from harness.procfs import kill_now, running
 from harness.spawn import die_with_parent, spawn
 
@@ -106,7 +106,7 @@ class Run:
             except AssertionError:
                 kill_now(self.pid)
                 self._code = int(self._warm._answer())
-                raise AssertionError(f"the client hung for {timeout:g} s; log:\n{self.log}") from None
+                raise AssertionError(f"the client hung for {timeout * PATIENCE:g} s; log:\n{self.log}") from None
             self._code = int(self._warm._answer())
         return self._code
 

@@ -142,5 +142,5 @@ def test_a_client_that_hangs_or_raises_is_reported(server: Server, tmp_path: Pat
 
     told = str(caught.value)
     assert "3 of 5 runs" in told
-    assert "k=0/0 variant=none command='': the client hung for 0.5 s" in told
+    assert "k=0/0 variant=none command='': the client hung for " in told
     assert "k=1/2 variant=cut_before_keep_client command='SET a b' exit=1: the client failed" in told

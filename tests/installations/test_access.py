@@ -98,7 +98,7 @@ def test_a_producer_enqueues_waits_follows_locks_and_keeps_values(url_of: Callab
         while not (claimed := worker.exchange((), 1).messages):
             worker.sleep()
         worker.exchange([Succeeded(claimed[0], store.wire(claimed[0], 2))], 0)
-        assert store.get(message, timeout=20_000) == 2
+        assert store.get(message, timeout=60_000) == 2
         listening.join(20)
         assert heard[-1] is TaskStatus.SUCCEEDED
     doomed = double.generate(args=(1,))

@@ -67,8 +67,8 @@ def test_a_worker_and_its_callers_speak_tls(
         return await add.agenerate(kwargs={"a": 3, "b": 4})
 
     messages = [add.generate(kwargs={"a": i, "b": 1}) for i in range(20)]
-    assert [store.get(message, timeout=20_000) for message in messages] == [i + 1 for i in range(20)]
-    assert store.get(asyncio.run(from_a_loop()), timeout=20_000) == 7
+    assert [store.get(message, timeout=60_000) for message in messages] == [i + 1 for i in range(20)]
+    assert store.get(asyncio.run(from_a_loop()), timeout=60_000) == 7
     assert asyncio.run(_use(f"{url}?{certificates.query}")) == "value"
     assert pool.terminate() == 0
     stage.close()

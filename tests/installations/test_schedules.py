@@ -77,7 +77,7 @@ def test_on_a_cluster_schedules_spread_over_the_primaries_and_fire_once(cluster:
     store.broker.backend.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_behind_sentinels_schedules_go_on_after_a_fail_over() -> None:
     with Sentinels(password="of-servers", sentinel_password="of-sentinels") as installation:
         store = store_at(installation.url, 1)

@@ -33,7 +33,7 @@ def installation() -> Iterator[Sentinels]:
         yield installation
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(400)
 def test_a_primary_that_dies_while_messages_run_loses_nothing(
     installation: Sentinels, processes: Processes, journal: Journal
 ) -> None:

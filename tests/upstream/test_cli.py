@@ -43,7 +43,7 @@ PROCESSES = ["--prune_interval", "50"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(alsek(*words), capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(alsek(*words), capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_worker_processes_log_at_the_level_of_the_pool(folder: Path, processes: 
     pool = processes.start(alsek("thread-pool", "cli_tasks", "--n_processes", "1", "--log-level", "WARN"), cwd=folder)
     eventually(lambda: len(pool.tree()) >= 3, what="its children run")
     code = "import cli_tasks; m = cli_tasks.work.generate();\nwhile cli_tasks.broker.exists(m): pass"
-    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=120)
 
     assert pool.terminate() == 0
     assert pool.log == ""

@@ -70,7 +70,7 @@ def test_empty_as_default_asks_for_a_key_error(empty: object, backend: RedisBack
 def test_a_task_sees_that_it_runs_in_a_worker_pool(name: str, worked: ModuleType) -> None:
     message = getattr(worked, name).generate()
 
-    assert worked.result_store.get(message, timeout=10_000) == "true"
+    assert worked.result_store.get(message, timeout=60_000) == "true"
 
 
 def test_whoever_generates_sees_that_it_does_not_run_in_a_worker_pool() -> None:

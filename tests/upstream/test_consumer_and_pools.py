@@ -257,7 +257,7 @@ def test_a_pool_in_a_thread_works_until_its_exit_event(
     job = getattr(stage, name)
     with running(Mine(tasks=[job], **numbers)):
         message = job.generate()
-        assert stage.result_store.get(message, timeout=15_000) != os.getpid()
+        assert stage.result_store.get(message, timeout=60_000) != os.getpid()
         assert seen == ["boot"]
 
     assert seen == ["boot", "shutdown"]
@@ -267,7 +267,7 @@ def test_a_later_pool_has_the_environment_of_its_own_start(stage: ModuleType, mo
     def seen_by_a_new_pool() -> str | None:
         with running(ThreadWorkerPool(tasks=[stage.solo_variable], n_threads=1, n_processes=1)):
             message = stage.solo_variable.generate(("ALSEK_OF_TODAY",))
-            value: str | None = stage.result_store.get(message, timeout=15_000)
+            value: str | None = stage.result_store.get(message, timeout=60_000)
             return value
 
     assert seen_by_a_new_pool() is None
@@ -284,7 +284,7 @@ def test_a_task_specific_pool_leaves_other_tasks_of_its_queue_alone(stage: Modul
     other = stage.solo_neighbour.generate()
     with running(pool):
         message = stage.solo_thread.generate()
-        stage.result_store.get(message, timeout=15_000)
+        stage.result_store.get(message, timeout=60_000)
         eventually(lambda: not stage.broker.exists(message), what="it is acknowledged")
 
         assert stage.broker.exists(other)
@@ -305,4 +305,4 @@ def test_running_work_is_finished_before_the_pool_ends(stage: ModuleType) -> Non
 def test_more_messages_than_slots_all_run(worked: ModuleType) -> None:
     messages = [worked.add.generate((n, 0)) for n in range(60)]
 
-    assert [worked.result_store.get(message, timeout=15_000) for message in messages] == list(range(60))
+    assert [worked.result_store.get(message, timeout=60_000) for message in messages] == list(range(60))

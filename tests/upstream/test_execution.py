@@ -22,7 +22,7 @@ ENDS = [TaskStatus.SUCCEEDED, TaskStatus.FAILED]
 
 def end_of(message: Message, stage: ModuleType) -> TaskStatus:
     """Wait for the end of a message."""
-    return stage.status_tracker.wait_for(message, ENDS, timeout=15)
+    return stage.status_tracker.wait_for(message, ENDS, timeout=60)
 
 
 def story(message: Message, stage: ModuleType, last: str) -> list[list[Any]]:
@@ -41,37 +41,37 @@ def story(message: Message, stage: ModuleType, last: str) -> list[list[Any]]:
 def test_a_function_gets_its_arguments_and_returns_its_result(worked: ModuleType) -> None:
     message = worked.add.generate(args=(1,), kwargs={"b": 2})
 
-    assert worked.result_store.get(message, timeout=10_000) == 3
+    assert worked.result_store.get(message, timeout=60_000) == 3
 
 
 def test_a_parameter_message_without_annotation_gets_the_message(worked: ModuleType) -> None:
     message = worked.describe.generate(metadata={"k": 1})
 
-    assert worked.result_store.get(message, timeout=10_000) == {"uuid": message.uuid, "metadata": {"k": 1}}
+    assert worked.result_store.get(message, timeout=60_000) == {"uuid": message.uuid, "metadata": {"k": 1}}
 
 
 def test_a_parameter_message_with_another_annotation_is_an_argument_like_others(worked: ModuleType) -> None:
     message = worked.named_message.generate(args=("hello",))
 
-    assert worked.result_store.get(message, timeout=10_000) == "hello"
+    assert worked.result_store.get(message, timeout=60_000) == "hello"
 
 
 def test_a_message_in_the_kwargs_wins(worked: ModuleType) -> None:
     message = worked.describe_kwargs.generate(kwargs={"message": "mine"})
 
-    assert worked.result_store.get(message, timeout=10_000) == "mine"
+    assert worked.result_store.get(message, timeout=60_000) == "mine"
 
 
 def test_a_base_task_with_parameters_runs_in_the_worker(worked: ModuleType) -> None:
     message = worked.greet.generate(args=("reader",))
 
-    assert worked.result_store.get(message, timeout=10_000) == "Dear reader"
+    assert worked.result_store.get(message, timeout=60_000) == "Dear reader"
 
 
 def test_execute_can_be_overridden(worked: ModuleType) -> None:
     message = worked.executed.generate()
 
-    assert worked.result_store.get(message, timeout=10_000) == ["executed", "here"]
+    assert worked.result_store.get(message, timeout=60_000) == ["executed", "here"]
 
 
 # -- success ---------------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_hooks_of_a_success_run_in_order(name: str, worked: ModuleType) -> None:
 def test_a_running_message_says_so(worked: ModuleType) -> None:
     message = worked.in_thread.generate(args=("wait",))
 
-    assert worked.status_tracker.wait_for(message, TaskStatus.RUNNING, timeout=10) is TaskStatus.RUNNING
+    assert worked.status_tracker.wait_for(message, TaskStatus.RUNNING, timeout=60) is TaskStatus.RUNNING
     assert worked.broker.exists(message)
     worked.let_go(message)
     assert end_of(message, worked) is TaskStatus.SUCCEEDED
@@ -137,7 +137,7 @@ def test_the_nested_example_of_the_tour_runs_in_order(worked: ModuleType) -> Non
         callback=follow.defer().generate(args=(10,), callback=follow.defer().generate(args=(100,))),
     )
 
-    assert worked.result_store.get(root, timeout=10_000, descendants=True) == [2, 12, 112]
+    assert worked.result_store.get(root, timeout=60_000, descendants=True) == [2, 12, 112]
 
 
 def test_a_result_of_a_descendant_is_found_by_its_progenitor(worked: ModuleType) -> None:
@@ -201,14 +201,14 @@ def test_a_failed_message_is_a_dead_letter_with_its_exception(worked: ModuleType
 def test_a_retry_may_succeed(worked: ModuleType) -> None:
     message = worked.in_thread.generate(("raise once", 5))
 
-    assert worked.result_store.get(message, timeout=10_000) == 5
+    assert worked.result_store.get(message, timeout=60_000) == 5
     assert story(message, worked, "on_success")[-1][2:] == [False, "SUCCEEDED"]
 
 
 def test_a_message_that_waits_for_its_retry_says_so(worked: ModuleType) -> None:
     message = worked.slow_to_retry.generate()
 
-    assert worked.status_tracker.wait_for(message, TaskStatus.RETRYING, timeout=10) is TaskStatus.RETRYING
+    assert worked.status_tracker.wait_for(message, TaskStatus.RETRYING, timeout=60) is TaskStatus.RETRYING
     found = worked.broker.sync_from_backend(message)
     assert (found.retries, found.exception_details.name) == (1, "upstream_tasks.Broken")
     worked.broker.remove(message)
@@ -225,7 +225,7 @@ def test_a_retry_waits_for_its_backoff_from_the_failure_on(worked: ModuleType) -
 def test_without_a_limit_a_message_is_retried_until_it_succeeds(worked: ModuleType) -> None:
     message = worked.stubborn.generate()
 
-    assert worked.result_store.get(message, timeout=10_000) == 5
+    assert worked.result_store.get(message, timeout=60_000) == 5
 
 
 def test_a_negative_limit_means_no_retry(worked: ModuleType) -> None:

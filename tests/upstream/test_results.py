@@ -84,7 +84,7 @@ def test_waiting_in_vain_is_a_timeout_error(store: ResultStore) -> None:
 def test_a_result_can_be_waited_for_in_any_thread(worked: ModuleType) -> None:
     message = worked.add.generate((1, 2), delay=50)
     found: list[int] = []
-    thread = threading.Thread(target=lambda: found.append(worked.result_store.get(message, timeout=10_000)))
+    thread = threading.Thread(target=lambda: found.append(worked.result_store.get(message, timeout=60_000)))
     thread.start()
     thread.join(15)
 

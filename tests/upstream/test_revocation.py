@@ -119,7 +119,7 @@ def test_a_linked_lock_is_released_when_a_revoked_message_has_stopped(worked: Mo
 
 def test_a_message_that_ended_stays_as_it_ended(worked: ModuleType) -> None:
     message = worked.add.generate((1, 2))
-    worked.status_tracker.wait_for(message, TaskStatus.SUCCEEDED, timeout=10)
+    worked.status_tracker.wait_for(message, TaskStatus.SUCCEEDED, timeout=60)
 
     worked.add.revoke(message)
 
@@ -133,7 +133,7 @@ def test_a_revoked_message_never_runs(worked: ModuleType) -> None:
     worked.in_thread.revoke(message)
     marker = worked.add.generate((1, 1), delay=300)
 
-    assert worked.result_store.get(marker, timeout=10_000) == 2
+    assert worked.result_store.get(marker, timeout=60_000) == 2
     assert worked.story(message) == []
 
 
@@ -170,7 +170,7 @@ def test_a_revocation_frees_the_slot(worked: ModuleType) -> None:
 
     following = worked.in_process.generate(kwargs={"value": 1})
 
-    assert worked.result_store.get(following, timeout=10_000) == 1
+    assert worked.result_store.get(following, timeout=60_000) == 1
 
 
 def test_the_result_of_a_revoked_message_is_dropped(worked: ModuleType) -> None:
@@ -190,7 +190,7 @@ def test_whoever_waits_for_the_result_of_a_revoked_message_is_told(worked: Modul
     worked.in_thread.revoke(message)
 
     with pytest.raises(TaskFailedError):
-        worked.result_store.get(message, timeout=10_000)
+        worked.result_store.get(message, timeout=60_000)
 
 
 def test_a_running_message_can_be_spared(worked: ModuleType) -> None:
@@ -200,7 +200,7 @@ def test_a_running_message_can_be_spared(worked: ModuleType) -> None:
 
     assert not worked.in_thread.is_revoked(message)
     worked.let_go(message)
-    end = worked.status_tracker.wait_for(message, [TaskStatus.SUCCEEDED, TaskStatus.FAILED], timeout=10)
+    end = worked.status_tracker.wait_for(message, [TaskStatus.SUCCEEDED, TaskStatus.FAILED], timeout=60)
     assert end is TaskStatus.SUCCEEDED
 
 
@@ -228,7 +228,7 @@ def test_a_callback_revoked_before_its_time_never_comes(worked: ModuleType) -> N
     worked.add.revoke(child)
     worked.let_go(message)
 
-    end = worked.status_tracker.wait_for(message, [TaskStatus.SUCCEEDED, TaskStatus.FAILED], timeout=10)
+    end = worked.status_tracker.wait_for(message, [TaskStatus.SUCCEEDED, TaskStatus.FAILED], timeout=60)
     assert end is TaskStatus.SUCCEEDED
     assert worked.add.is_revoked(child)
     assert not worked.broker.exists(child)

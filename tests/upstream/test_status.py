@@ -163,7 +163,7 @@ def test_coroutines_follow_what_a_worker_does(worked: ModuleType) -> None:
         backend = AsyncRedisBackend(f"redis://{url['host']}:{url['port']}", namespace="upstream")
         tracker = AsyncStatusTracker(backend)
         heard = [update.status async for update in tracker.listen_to_updates(message)]
-        assert await tracker.wait_for(message, TaskStatus.SUCCEEDED, timeout=5) is TaskStatus.SUCCEEDED
+        assert await tracker.wait_for(message, TaskStatus.SUCCEEDED, timeout=60) is TaskStatus.SUCCEEDED
         assert await tracker.exists(message)
         assert (await tracker.get(message)).status is TaskStatus.SUCCEEDED
         await tracker.delete(message)

@@ -23,7 +23,7 @@ def test_a_token_from_a_file_becomes_a_key_however_often_it_is_given(stage: Stag
 
     for _ in range(2):
         made = stage.processes.start(command, env={"ALSEK_REDIS_URL": stage.server.url})
-        assert made.wait(timeout=30) == 0
+        assert made.wait(timeout=120) == 0
         assert token not in made.log
 
     [(record, _)] = stage.keys.all()
@@ -45,7 +45,7 @@ def test_what_is_no_token_is_refused_in_one_line_that_does_not_repeat_it(
         env={"ALSEK_REDIS_URL": stage.server.url},
     )
 
-    assert made.wait(timeout=30) == 2
+    assert made.wait(timeout=120) == 2
     assert "a token is ak_" in made.log
     assert not content or content not in made.log
     assert stage.keys.all() == []

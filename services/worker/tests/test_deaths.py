@@ -116,11 +116,11 @@ def test_a_child_that_grew_too_large_is_replaced(stage: Stage) -> None:
 def test_groups_are_added_under_load(stage: Stage) -> None:
     pool = stage.pool("thread-pool", "--n-threads", "2", "--n-processes", "3")
     assert len(workers(pool)) == 1
-    messages = [stage.submit("in_thread", "sleep", 5.0) for _ in range(6)]
+    messages = [stage.submit("in_thread", "sleep", 8.0) for _ in range(6)]
 
     for message in messages:
         stage.wait(message, "START")
     assert len(workers(pool)) == 3
     for message in messages:
-        stage.wait_state(message, "S")
+        stage.wait_state(message, "S", 20)
         assert len(stage.events(message, "START")) == 1

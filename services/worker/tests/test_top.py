@@ -214,8 +214,8 @@ def test_without_a_terminal_top_says_what_to_do_and_json_answers(stage: Stage) -
     stage.broker.submit(Message("send", queue="mail"))
     env = os.environ | {"ALSEK_REDIS_URL": stage.url}
 
-    refused = subprocess.run(alsek("top"), env=env, capture_output=True, text=True, timeout=60, check=False)
-    told = subprocess.run(alsek("top", "--json"), env=env, capture_output=True, text=True, timeout=60, check=True)
+    refused = subprocess.run(alsek("top"), env=env, capture_output=True, text=True, timeout=120, check=False)
+    told = subprocess.run(alsek("top", "--json"), env=env, capture_output=True, text=True, timeout=120, check=True)
 
     assert refused.returncode == 2
     assert refused.stderr == (
@@ -236,7 +236,7 @@ def test_watch_looks_again_and_again(command: str, stage: Stage) -> None:
     assert watched.stdout is not None
     lines = [watched.stdout.readline() for _ in range(3)]
     watched.send_signal(signal.SIGINT)
-    _, complaint = watched.communicate(timeout=30)
+    _, complaint = watched.communicate(timeout=120)
     assert [[queue.get("name") for queue in json.loads(line)] for line in lines] == [
         ["mail"] if command == "queues" else []
     ] * 3

@@ -38,9 +38,6 @@ log = logging.getLogger("alsek.core.broker")
 #: What was taken ahead and not started for so long goes back to the queue, seconds.
 _STALE_S: Final = 0.25
 
-#: So many finished messages are worth a write of their own.
-_WORTH_A_WRITE: Final = 64
-
 #: While enough is in hand, what finished is gathered for so long before it is settled, seconds.
 _GATHER_S: Final = 0.002
 
@@ -87,9 +84,8 @@ class Intake:
         self._orders: deque[Order] = deque()
         self._pace = Pace(settings.concurrency, settings.prefetch_window_ms / 1000)
         self._accepting = True
-        self._resting = False
-        self._pause_s = 0.0
-        self._finished = 0
+        self._resting = self._beside_work = False
+        self._pause_s, self._finished = 0.0, 0
         self._napping = False
         self._bell = Bell()
         self._pressure = Pressure(ledger)
@@ -157,6 +153,7 @@ class Intake:
             self._unsettled += self._collect()
             try:
                 self._exchange()
+                self._lie_down_again()
                 self._pause_s = 0.0
             except BackendUnavailableError as error:
                 self._endure(error)
@@ -182,10 +179,9 @@ class Intake:
         sent = self._unsettled
         settlements: list[Settlement] = [a.settlement for a in sent if a.settlement is not None]
         talkative = log.isEnabledFor(logging.INFO)
-        if talkative:
-            for settlement in settlements:
-                if isinstance(settlement, Succeeded):
-                    log.info("Removing %s...", settlement.message.summary)
+        for settlement in settlements if talkative else ():
+            if isinstance(settlement, Succeeded):
+                log.info("Removing %s...", settlement.message.summary)
         began = time.monotonic()
         codes, messages = self._consumer.exchange(settlements, max(0, want))
         self._tally.exchanged(time.monotonic() - began)
@@ -214,8 +210,15 @@ class Intake:
             self._control.tell("full")
         if not more and self._accepting and not self._consumer.owed:
             # What runs may keep this thread from noting what a standing claim brings: only who is idle leaves one.
-            self._consumer.fall_asleep(0 if self._held else self._room())
+            self._beside_work = bool(self._held)
+            self._consumer.fall_asleep(0 if self._beside_work else self._room())
             self._resting = True
+
+    def _lie_down_again(self) -> None:
+        # What fell asleep beside running work left no claim; as soon as nothing is held, one is left.
+        if self._resting and self._beside_work and not self._held and self._consumer.may_stand:
+            self._take(self._consumer.rouse())
+            self._resting = False
 
     def _hold(self, message: Message) -> Attempt:
         lease = message.lease
@@ -232,8 +235,7 @@ class Intake:
             return
         del self._held[attempt.message.uuid]
         self._ledger.free(attempt.slot)
-        self._finished += 1
-        self._ledger.done = self._finished
+        self._finished = self._ledger.done = self._finished + 1
         limit = self._settings.max_tasks_per_child
         if limit is not None and self._finished >= limit:
             self.retire(f"it ran {limit} tasks")
@@ -284,9 +286,9 @@ class Intake:
             return
         if attempt.started:
             self._slots.interrupt(attempt, error)
-        else:
-            attempt.interruption = error
-            attempt.win()  # it will be skipped when its turn comes
+            return
+        attempt.interruption = error
+        attempt.win()  # it will be skipped when its turn comes
 
     # -- sleeping ------------------------------------------------------------------------------------------------
 
@@ -300,9 +302,7 @@ class Intake:
         """Whether enough is left to do to let more finish before the next write."""
         if not self._accepting or self._pause_s or self._resting or self._orders:
             return False
-        finished = len(self._done)
-        left = len(self._held) - finished - self._settings.concurrency
-        return finished < _WORTH_A_WRITE and 2 * left > self._pace.ahead
+        return self._pace.gathers(len(self._done), len(self._held))
 
     def _nap(self) -> None:
         if not self._accepting and not self._held:

@@ -17,6 +17,9 @@ _MOST_AHEAD: Final = 1_000
 #: No message is taken to run quicker than this, seconds: what is around it costs as much.
 _QUICKEST_S: Final = 20e-6
 
+#: So many finished messages are worth a write of their own.
+_WORTH_A_WRITE: Final = 64
+
 #: Weight of the newest batch in the mean duration.
 _NEWEST: Final = 0.3
 
@@ -46,6 +49,15 @@ class Pace:
     def stumble(self, waited_s: float) -> None:
         """Learn that what was taken ahead could not be started for so long."""
         self._learn(max(self._mean_s or 0.0, waited_s))
+
+    def gathers(self, finished: int, held: int) -> bool:
+        """Whether enough is left to do to let more finish before the next write.
+
+        Args:
+            finished: Messages that ended and are not settled.
+            held: Messages under a lease, these included.
+        """
+        return finished < _WORTH_A_WRITE and 2 * (held - finished - self._slots) > self.ahead
 
     def _learn(self, mean_s: float) -> None:
         self._mean_s = mean_s

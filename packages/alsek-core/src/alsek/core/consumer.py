@@ -113,6 +113,8 @@ class Consumer:
         self._looked_up = -math.inf
         self._link = broker.redis.new_link()
         self._sleepers = Sleepers(broker.redis)
+        #: Whether a sleep can leave a claim: of several partitions, nobody knows which will have something.
+        self.may_stand = broker.keys.partitions == 1
         self.owed: list[Settlement] = []  # what could not be read, for the next exchange
         self._unanswered: list[_Claim] = []
         self._standing: _Claim | None = None
@@ -211,10 +213,8 @@ class Consumer:
             seconds = min(seconds, self._next_ms / 1000 + 0.001)
         keys = self.broker.keys
         queues = queues or [""]  # no queue exists yet: look again after the timeout
-        standing = None
-        # With several partitions, nobody knows beforehand which of them will have something.
-        if want > 0 and keys.partitions == 1 and not self._unanswered:
-            standing = next(iter(self._claims(min(want, _MOST_STANDING))), None)
+        ahead = min(want, _MOST_STANDING) if self.may_stand and not self._unanswered else 0
+        standing = next(iter(self._claims(ahead)), None)
         self._sleepers.fall_asleep(
             lambda partition: [keys.wake(queue, partition) for queue in queues],
             seconds,

@@ -70,15 +70,12 @@ class Sleeper:
         """End a look at once, by way of another link.
 
         Returns:
-            Whether a call has run, whose reply `wake_up` then gives.
+            Whether one was under way: `wake_up` reads its end then.
 
         Raises:
             BackendUnavailableError: Redis did not answer.
         """
         if not self.asleep:
-            return False
-        if self.call is None:
-            self.close()
             return False
         link.command("CLIENT", "UNBLOCK", self._client_id)
         return True

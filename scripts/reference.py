@@ -46,8 +46,9 @@ One program, `alsek`; a service that is installed adds its commands. `alsek COMM
 | exit code | meaning |
 |---|---|
 | 0 | done; of a service: it was stopped by SIGTERM or Ctrl-C and had ended its work |
-| 1 | done, and the answer is bad news: `fsck` found something, `doctor` has warnings, a pool could not go on |
+| 1 | done, and the answer is bad news: `fsck` found something, `doctor` has warnings, `bench` lost or repeated a message, a pool could not go on |
 | 2 | not done, nothing was changed: a mistake on the command line or in a setting, Redis does not answer or refuses, a port is in use; of `doctor`: an error |
+| 130 | of `bench`: stopped by Ctrl-C or SIGTERM |
 """
 
 SETTINGS = f"""# Settings

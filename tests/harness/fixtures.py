@@ -13,6 +13,7 @@ from harness.processes import Processes
 from harness.proxy import Proxy
 from harness.seeds import chaos_seed
 from harness.server import Server
+from harness.terminal import Terminal
 
 if TYPE_CHECKING:
     import redis
@@ -28,6 +29,7 @@ __all__ = [
     "seed",
     "server",
     "shared_server",
+    "terminals",
 ]
 
 
@@ -110,3 +112,12 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 def seed(tmp_path: Path) -> int:
     """Seed of this random test, printed; `ALSEK_CHAOS_SEED` replays it."""
     return chaos_seed(tmp_path)
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    """Those that a test opens; closed after it."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()

@@ -2,105 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
-import termios
 from typing import TYPE_CHECKING
 
 import pytest
 
 from alsek.core.message import Message
 from alsek.tools.inspector import Inspector
-from harness.eventually import eventually
 from harness.processes import alsek
+from harness.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from worker_stage import Stage
-
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[()][A-Z0-9]|\x1b[=>]")
-
-
-class Terminal:
-    """A program in a pseudo-terminal of 40 lines.
-
-    Args:
-        argv: The program.
-        url: Of the server.
-        columns: Of the terminal.
-    """
-
-    def __init__(self, argv: list[str], url: str, columns: int = 160) -> None:
-        # pytest's own size is nobody's business here.
-        env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        env |= {"ALSEK_REDIS_URL": url, "TERM": "xterm-256color"}
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        self._fd = theirs
-        self.before = termios.tcgetattr(theirs)
-        self.process = subprocess.Popen(
-            argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
-        )
-        self.raw = ""
-
-    def press(self, keys: str) -> None:
-        self.raw = ""  # what is waited for comes after the key
-        os.write(self._ours, keys.encode())
-
-    @property
-    def text(self) -> str:
-        """All that was shown since the last key, without colours and moves."""
-        self._read()
-        return _ESCAPES.sub("", self.raw)
-
-    def wait_for(self, pattern: str, timeout: float = 30.0) -> str:
-        found = eventually(
-            lambda: re.search(pattern, self.text),
-            timeout,
-            what=lambda: f"{pattern!r} on the screen:\n{self.text[-4000:]}",
-        )
-        assert found is not None
-        return found[0]
-
-    def ended(self) -> int:
-        code = eventually(
-            lambda: (self._read(), self.process.poll())[1] is not None and (self.process.returncode,), 30,
-            what=lambda: f"the end; on the screen:\n{self.text[-2000:]}",
-        )  # fmt: skip
-        assert code
-        return int(code[0])
-
-    @property
-    def settings(self) -> list[object]:
-        return list(termios.tcgetattr(self._fd))
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self._ours)
-        os.close(self._fd)
-
-    def _read(self) -> None:
-        while select.select([self._ours], [], [], 0.02)[0]:
-            self.raw += os.read(self._ours, 65_536).decode(errors="replace")
-
-
-@pytest.fixture
-def terminals() -> Iterator[list[Terminal]]:
-    """Those that a test opens; closed after it."""
-    opened: list[Terminal] = []
-    yield opened
-    for terminal in opened:
-        terminal.close()
 
 
 def top(stage: Stage, terminals: list[Terminal], url: str = "", columns: int = 160) -> Terminal:

@@ -119,6 +119,7 @@ Examples:
   alsek pause mail                         let nothing more of a queue start, until `alsek resume mail`
   alsek fsck                               check that what stands in Redis is whole
   alsek doctor                             check Redis, its settings and the workers, and say what to do
+  alsek bench                              how fast all this is on this machine and this Redis
   alsek acl worker                         what a worker's user in Redis has to be allowed
 """,
 )

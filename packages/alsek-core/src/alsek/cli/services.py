@@ -17,6 +17,7 @@ HOMES: Final = {
     "process-pool": "alsek-worker",
     "async-pool": "alsek-worker",
     "worker": "alsek-worker",
+    "bench": "alsek-worker",
     "scheduler": "alsek-scheduler",
     "api": "alsek-api",
 }

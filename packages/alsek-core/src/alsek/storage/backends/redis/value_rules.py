@@ -48,7 +48,7 @@ def globs(namespace: str, pattern: str | None) -> list[tuple[str, re.Pattern[str
 
     A pattern may be complete already; else it matches behind the namespace and behind a hash tag.
     """
-    tag = re.compile(rf"\{{{re.escape(namespace)}:\d+\}}:")
+    tag = re.compile(rf"\{{{re.escape(namespace)}:(\d+|registry)\}}:")
     if pattern and pattern.startswith(f"{{{namespace}:"):
         return [(pattern, tag)]
     rest = (pattern or "*").removeprefix(f"{namespace}:")

@@ -60,18 +60,19 @@ class Following:
         if ending.status != 202 or not wait_s:
             return ending
         deadline = asyncio.get_running_loop().time() + wait_s
-        with service.streams.slot(principal), service.hub.listen((self._keys.done_channel(uuid),)) as told:
+        with service.streams.slot(principal), service.hub.listen(self._endings(known)) as told:
             while ending.status == 202:
                 left = deadline - asyncio.get_running_loop().time()
                 if left <= 0 or await told.next(left) is None:
                     break
+                if known.state == "waiting":  # the message before it may have failed
+                    known = await service.ask(service.lookup.find, uuid, principal)
                 ending = await self._ending(known, name)
         return ending
 
     def channels(self, known: Known) -> tuple[str, ...]:
         """Give where the changes of a message are told."""
-        done = self._keys.done_channel(known.uuid)
-        return (f"channel:{known.queue}:{known.task}:{known.uuid}", done) if known.queue else (done,)
+        return (*self._statuses(known), *self._endings(known))
 
     async def events(
         self, known: Known, principal: Principal, last_id: str, told: AsyncSubscription
@@ -84,14 +85,14 @@ class Following:
             last_id: What a client that comes back has seen.
             told: Subscribed to `channels`.
         """
-        service = self._service
+        service, statuses = self._service, self._statuses(known)
         while not told.closed:
             news = await told.next(service.settings.heartbeat_s)
             if news is None:
                 if not told.closed:
                     yield b""
                 continue
-            if news.channel is not None and not news.channel.endswith(f"done:{known.uuid}"):
+            if news.channel in statuses:
                 fields = self._of_status(known.uuid, *read_status(news.payload))
             else:
                 fields = await service.ask(self._now, known.uuid, principal)
@@ -101,6 +102,14 @@ class Following:
                 yield event_text("status", msgspec.json.encode(fields), event_id)
             if fields["state"] in ENDED:
                 return
+
+    @staticmethod
+    def _statuses(known: Known) -> tuple[str, ...]:
+        return (f"channel:{known.queue}:{known.task}:{known.uuid}",) if known.queue else ()
+
+    def _endings(self, known: Known) -> list[str]:
+        """Where the end of a message is told, and of those that it waits for: if one fails, it never runs."""
+        return [self._keys.done_channel(uuid) for uuid in (known.uuid, *known.ahead)]
 
     def _now(self, uuid: str, principal: Principal) -> dict[str, Any]:
         lookup = self._service.lookup
@@ -153,8 +162,9 @@ class Following:
         if known.state == "waiting":
             return Ending(202, msgspec.json.encode({"uuid": uuid, "state": "waiting"}))
         raise Problem(
-            410, f"The result of {uuid} is no longer kept, was fetched by a program, or its task keeps none.",
-            kind="result-gone", state=known.state if known.has_ended else "succeeded",
+            410, f"The result of {uuid} is no longer kept, was fetched by a program, or its task keeps none; or it is "
+            "a callback of a message that did not succeed.", kind="result-gone",
+            state=known.state if known.has_ended else "succeeded",
         )  # fmt: skip
 
 

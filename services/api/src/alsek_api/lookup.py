@@ -6,19 +6,19 @@ Blocks; routes call it beside the event loop.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from alsek.core.ids import made_at
 from alsek.exceptions import AlsekError, MessageDoesNotExistsError
-from alsek_api.auth.keys import ANONYMOUS, Principal
 from alsek_api.problems import Problem
 
 if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek.core.message import Message
     from alsek.tools.inspector import Inspector, MessageInfo
+    from alsek_api.auth.keys import Principal
 
 #: States in which a message has ended.
 ENDED: Final = frozenset({"succeeded", "failed", "revoked", "expired", "dead", "ended"})
@@ -40,6 +40,7 @@ class Known:
         queue: Its queue; empty: unknown.
         task: Its task; empty: unknown.
         root: First of the chain it belongs to; `None`: itself.
+        ahead: While `waiting`: the messages that have to succeed first, the nearest one first.
     """
 
     uuid: str
@@ -48,11 +49,21 @@ class Known:
     queue: str
     task: str
     root: str | None
+    ahead: tuple[str, ...] = ()
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing will follow."""
         return self.state in ENDED
+
+
+class _Ticket(NamedTuple):
+    """What is remembered of a message that came by HTTP: queue, task, the first of its chain, the one before it."""
+
+    queue: str
+    task: str
+    root: str | None
+    before: str
 
 
 class Lookup:
@@ -73,23 +84,16 @@ class Lookup:
         Raises:
             Problem: 404: there is none, or the key does not see it.
         """
-        info: MessageInfo | None
-        try:
-            info = self._inspector.message(uuid)
-        except MessageDoesNotExistsError:
-            info = None
-        queue, task = (info.queue, info.task) if info is not None else ("", "")
-        root = before = None
-        stored = self._broker.redis.links.command("GET", self._broker.keys.ticket(uuid))
-        if stored is not None:
-            parts = [*stored.decode(errors="replace").split(" "), "", "", ""]
-            queue, task, root, before = queue or parts[0], task or parts[1], parts[2] or None, parts[3]
-        elif info is None:
+        ticket = self._ticket(uuid)
+        info, state, ahead = self._standing(uuid, ticket)
+        if info is None and ticket is None:
             raise self._nothing(uuid)
+        queue, task = (info.queue, info.task) if info is not None else ("", "")
+        if ticket is not None:
+            queue, task = queue or ticket.queue, task or ticket.task
         if principal.is_limited and not (queue and principal.sees(queue, task)):
             raise self._nothing(uuid)
-        state = info.state if info is not None else self._past(uuid, queue, task, before or "")
-        return Known(uuid, info, state, queue, task, root)
+        return Known(uuid, info, state, queue, task, ticket.root if ticket is not None else None, ahead)
 
     def view(self, uuid: str, principal: Principal) -> dict[str, Any]:
         """Give all that is known of a message, as it is sent.
@@ -135,16 +139,40 @@ class Lookup:
         name = self._broker.keys.status(known.queue, known.task, known.uuid)
         return read_status(self._broker.redis.links.command("GET", name))
 
-    def _past(self, uuid: str, queue: str, task: str, before: str) -> str:
-        """Tell the state of a message without a record: it has ended, or it is a callback that was not submitted."""
-        links = self._broker.redis.links
-        status, _ = read_status(links.command("GET", self._broker.keys.status(queue, task, uuid)))
-        if status or not before:
-            return _OF_STATUS.get(status, "ended")
-        try:  # success and submission of the callback are one step
-            return "waiting" if self.find(before, ANONYMOUS).state in _BEFORE else "ended"
-        except Problem:
+    def _standing(self, uuid: str, ticket: _Ticket | None) -> tuple[MessageInfo | None, str, tuple[str, ...]]:
+        """Tell what a message's record says, its state, and what a callback waits for."""
+        info = self._info(uuid)
+        if info is None and ticket is not None and ticket.before:
+            _, state, ahead = self._standing(ticket.before, self._ticket(ticket.before))
+            if state in _BEFORE:
+                return None, "waiting", (ticket.before, *ahead)
+            # The one before may have succeeded since we looked; that and the submission of its callback are one step.
+            info = self._info(uuid)
+        if info is not None:
+            return info, info.state, ()
+        return None, self._past(uuid, ticket), ()
+
+    def _info(self, uuid: str) -> MessageInfo | None:
+        try:
+            return self._inspector.message(uuid)
+        except MessageDoesNotExistsError:
+            return None
+
+    def _ticket(self, uuid: str) -> _Ticket | None:
+        stored = self._broker.redis.links.command("GET", self._broker.keys.ticket(uuid))
+        if stored is None:
+            return None
+        parts: list[str] = stored.decode(errors="replace").split(" ")
+        queue, task, root, before, *_ = [*parts, "", "", "", ""]
+        return _Ticket(queue, task, root or None, before)
+
+    def _past(self, uuid: str, ticket: _Ticket | None) -> str:
+        """Tell how a message ended that has no record."""
+        if ticket is None:
             return "ended"
+        name = self._broker.keys.status(ticket.queue, ticket.task, uuid)
+        status, _ = read_status(self._broker.redis.links.command("GET", name))
+        return _OF_STATUS.get(status, "ended")
 
     def _message(self, known: Known) -> Message | None:
         if known.info is None or known.info.state in ("succeeded", "failed", "revoked", "expired"):

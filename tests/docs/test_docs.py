@@ -34,6 +34,8 @@ def test_every_block_of_the_page_runs(page: str, redis_url: str, tmp_path: Path)
     # Readers let the API have its usual port; here, pages are read side by side.
     port = str(free_port())
     environment = {"ALSEK_REDIS_URL": redis_url, "ALSEK_API_PORT": port, "API": f"http://localhost:{port}"}
+    # A reader has none of our plugins, which take seconds to import.
+    environment["PYTEST_ADDOPTS"] = "-p no:schemathesis -p no:hypothesispytest"
     with PageRunner(folder, environment) as runner:
         for block in read_page(ROOT / page, page):
             runner.run(block)

@@ -98,23 +98,33 @@ def of_tasks(tasks: Iterable[Task]) -> Workload:
     Raises:
         NoTasksFoundError, TaskNameCollisionError, MultipleBrokersError: As in `load`.
     """
-    by_name: dict[str, Task] = {}
+    found = by_name(tasks)
+    if not found:
+        raise NoTasksFoundError("No tasks were found: decorate a function with @task(broker)")
+    brokers = {id(task.broker): task.broker for task in found.values()}
+    if len(brokers) > 1:
+        one, two = (next(t for t in found.values() if id(t.broker) == broker) for broker in list(brokers)[:2])
+        raise MultipleBrokersError(
+            f"The tasks {one.name!r} and {two.name!r} use different brokers; one pool works for one broker"
+        )
+    return Workload(found, next(iter(brokers.values())))
+
+
+def by_name(tasks: Iterable[Task]) -> dict[str, Task]:
+    """Give tasks by their names.
+
+    Raises:
+        TaskNameCollisionError: Two have one name.
+    """
+    named: dict[str, Task] = {}
     for task in tasks:
-        other = by_name.setdefault(task.name, task)
+        other = named.setdefault(task.name, task)
         if other is not task:
             raise TaskNameCollisionError(
                 f"Two tasks are named {task.name!r}: {_place(other)} and {_place(task)}; give one of them a name=",
                 name=task.name,
             )
-    if not by_name:
-        raise NoTasksFoundError("No tasks were found: decorate a function with @task(broker)")
-    brokers = {id(task.broker): task.broker for task in by_name.values()}
-    if len(brokers) > 1:
-        one, two = (next(t for t in by_name.values() if id(t.broker) == broker) for broker in list(brokers)[:2])
-        raise MultipleBrokersError(
-            f"The tasks {one.name!r} and {two.name!r} use different brokers; one pool works for one broker"
-        )
-    return Workload(by_name, next(iter(brokers.values())))
+    return named
 
 
 def source_of(tasks: Mapping[str, Task]) -> Source:

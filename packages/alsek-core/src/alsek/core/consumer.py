@@ -120,7 +120,7 @@ class Consumer:
         self._standing: _Claim | None = None
         #: A moment in Redis' time (ms), and one on our clock (monotonic seconds) that was not later.
         self._moment = (0, -math.inf)
-        self._next_ms: float | None = None
+        self.next_ms: float | None = None  # until something falls due, as the last look saw it; None: nothing will
         ceiling = backoff.ceiling if backoff is not None else None
         self._look_around_s = min(_LOOK_AROUND_S, broker.lease_ms / 2000, (ceiling or math.inf) / 1000)
 
@@ -170,12 +170,12 @@ class Consumer:
         self._unanswered = []
         codes = made.codes(replies[: len(made.calls)])
         messages: list[Message] = []
-        self._next_ms = None
+        self.next_ms = None
         for claim, reply in zip(at_once, replies[len(made.calls) :], strict=True):
             self._absorb(claim, reply, before, messages)
         for claim in claims[len(at_once) :]:
             if len(messages) >= want:
-                self._next_ms = 0
+                self.next_ms = 0
                 break
             claim = claim.of(want - len(messages))  # noqa: PLW2901  (no more than is still wanted)
             before = time.monotonic()
@@ -209,8 +209,8 @@ class Consumer:
             return
         queues = [interest.queue for interest in self._wanted()]
         seconds = self._look_around_s
-        if self._next_ms is not None:
-            seconds = min(seconds, self._next_ms / 1000 + 0.001)
+        if self.next_ms is not None:
+            seconds = min(seconds, self.next_ms / 1000 + 0.001)
         keys = self.broker.keys
         queues = queues or [""]  # no queue exists yet: look again after the timeout
         ahead = min(want, _MOST_STANDING) if self.may_stand and not self._unanswered else 0
@@ -239,9 +239,9 @@ class Consumer:
         messages: list[Message] = []
         if standing is None or reply is None:
             return Woken(messages, more=True)
-        self._next_ms = None
+        self.next_ms = None
         self._absorb(standing, reply, self._moment[1], messages)
-        return Woken(messages, more=self._next_ms == 0)
+        return Woken(messages, more=self.next_ms == 0)
 
     def rouse(self) -> list[Message]:
         """End the sleep now, and give what its standing claim took.
@@ -301,14 +301,14 @@ class Consumer:
     def _absorb(self, claim: _Claim, reply: Any, before: float, messages: list[Message]) -> None:
         hand = Verbs.read_claim(reply, claim.interests)
         if len(hand.messages) >= claim.want:
-            self._next_ms = 0
+            self.next_ms = 0
         elif hand.next_ms is not None:
-            self._next_ms = hand.next_ms if self._next_ms is None else min(self._next_ms, hand.next_ms)
+            self.next_ms = hand.next_ms if self.next_ms is None else min(self.next_ms, hand.next_ms)
         if self._interests is not None and any(interest.tasks for interest in claim.interests):
             offsets = {i.queue: offset for i, offset in zip(claim.interests, hand.offsets, strict=False)}
             self._interests = [i._replace(offset=offsets.get(i.queue, 0)) for i in self._interests]
             if any(offsets.values()) and len(hand.messages) < claim.want:
-                self._next_ms = 0
+                self.next_ms = 0
         # A standing claim is carried out some time after it was sent: Redis' own clock tells when.
         seen_ms, seen = self._moment
         if before <= seen:

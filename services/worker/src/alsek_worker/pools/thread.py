@@ -122,7 +122,7 @@ class ThreadGroup:
                     continue
                 attempt.interruption = error
                 if attempt.recipe is None or attempt.recipe.task.interrupt:
-                    _raise_in(seat.ident, error)
+                    raise_in(seat.ident, error)
         self._intake.retire("a thread was interrupted, and may have left locks behind")
 
     # -- the threads ---------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class ThreadGroup:
                 with seat.lock:
                     seat.attempt = None
                 if attempt.interruption is not None:
-                    _raise_in(seat.ident, None)
+                    raise_in(seat.ident, None)
                 intake.finish(attempt)
             except BaseException as error:  # noqa: BLE001  (an interruption just before or after the run, or a fault)
                 attempt = seat.attempt
@@ -160,6 +160,6 @@ class ThreadGroup:
             self._intake.finish(attempt)
 
 
-def _raise_in(ident: int, error: type[BaseException] | None) -> None:
-    # None takes back what has not been delivered yet.
+def raise_in(ident: int, error: type[BaseException] | None) -> None:
+    """Raise an exception in a thread, at its next step in Python; `None` takes back what has not been delivered yet."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(error) if error else None)

@@ -6,6 +6,7 @@ Nothing that delivers depends on it: where Redis does not take it, the next beat
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import platform
 import socket
@@ -74,15 +75,23 @@ class Announcement:
         self._state = state
         self._born_ms = now_ms()
         self._told = -_TELL_AGAIN_S
+        #: When Redis took the last beat (monotonic seconds), and what it said.
+        self._beaten, self._said = -math.inf, b""
 
     def beat(self) -> None:
-        """Tell what happens now; the first time, now and then, and when that was lost, also who we are."""
+        """Tell what happens now; the first time, now and then, and when that was lost, also who we are.
+
+        A worker without work has nothing new to tell, and tells it once a lease.
+        """
         worker, ttl_ms = self._settings.worker_id, self._settings.lease_ms * _LEASES
+        now, (said, text) = time.monotonic(), self._now()
+        if said == self._said and now - self._beaten < 0.9 * self._settings.lease_ms / 1000:
+            return
         try:
-            if time.monotonic() - self._told < _TELL_AGAIN_S and self._registry.beat(worker, ttl_ms, self._now()):
-                return
-            self._registry.beat(worker, ttl_ms, self._now(), self._about(), self._specs())
-            self._told = time.monotonic()
+            if now - self._told >= _TELL_AGAIN_S or not self._registry.beat(worker, ttl_ms, text):
+                self._registry.beat(worker, ttl_ms, text, self._about(), self._specs())
+                self._told = now
+            self._beaten, self._said = now, said
         except AlsekError as error:
             log.debug("worker.not_announced", reason=str(error))
         except Exception:
@@ -96,7 +105,8 @@ class Announcement:
         except AlsekError as error:
             log.debug("worker.not_announced", reason=str(error))
 
-    def _now(self) -> bytes:
+    def _now(self) -> tuple[bytes, bytes]:
+        # What is worth a beat when it changes, and the beat.
         now, children = now_ms(), [child for child in self._children() if child.ready]
         entries = [(child, entry) for child in children for entry in child.ledger.entries() if entry.running]
         entries.sort(key=lambda one: one[1].started_ms)
@@ -104,10 +114,8 @@ class Announcement:
             (entry.uuid, child.settings.queues[entry.queue_index], max(0, now - entry.started_ms))
             for child, entry in entries[:_MOST_RUNNING]
         ]
-        return msgspec.json.encode({
-            "state": self._state(), "age": now - self._born_ms, "busy": len(entries), "processes": len(children),
-            "running": running,
-        })  # fmt: skip
+        news = {"state": self._state(), "busy": len(entries), "processes": len(children), "running": running}
+        return msgspec.json.encode(news), msgspec.json.encode(news | {"age": now - self._born_ms})
 
     def _about(self) -> bytes:
         queues: dict[str, set[str] | None] = {}

@@ -35,9 +35,10 @@ if ARGV[5] ~= '' then
     redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1])
     redis.call('ZADD', KEYS[6], until_ms, ARGV[i])
   end
+  -- Whoever tells of itself also tidies up; the usual beat costs two writes.
+  forget(KEYS[1], KEYS[2])
+  forget(KEYS[4], KEYS[3])
+  forget(KEYS[6], KEYS[5])
+  for i = 1, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 end
-forget(KEYS[1], KEYS[2])
-forget(KEYS[4], KEYS[3])
-forget(KEYS[6], KEYS[5])
-for i = 1, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 return redis.call('HEXISTS', KEYS[3], id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -143,28 +142,47 @@ def test_streams_are_capped_and_their_slots_come_back(stage: Stage) -> None:
         assert again.status_code == 200
 
 
-def test_a_listener_hears_the_end_although_redis_was_away(stage: Stage) -> None:
+def test_streams_and_long_polls_go_on_when_redis_is_back(stage: Stage) -> None:
     running = stage.serve()
     client = stage.client(running)
     uuid = client.post("/v1/messages", json=ASKED).json()["uuid"]
-    told: list[str] = []
+    polled: list[httpx.Response] = []
 
-    def listen() -> None:
-        # As browsers do: a stream that was cut off is opened again.
-        while not told or '"revoked"' not in told[-1]:
-            with (
-                contextlib.suppress(httpx.TransportError),
-                httpx.stream("GET", f"{running.url}/v1/messages/{uuid}/events", timeout=60) as stream,
-            ):
-                told.extend(line for line in stream.iter_lines() if line.startswith("data"))
+    def poll() -> None:
+        polled.append(httpx.get(f"{running.url}/v1/messages/{uuid}/result?wait=60", timeout=90))
 
-    thread = threading.Thread(target=listen, daemon=True)
+    thread = threading.Thread(target=poll)
     thread.start()
-    eventually(lambda: "alsek_http_streams 1.0" in client.get("/metrics").text, 20, what="it listens")
-    stage.server.restart()
-    eventually(lambda: client.post(f"/v1/messages/{uuid}/revoke").status_code in (200, 409), 20, what="it is revoked")
+    with httpx.stream("GET", f"{running.url}/v1/messages/{uuid}/events", timeout=60) as stream:
+        told = (line for line in stream.iter_lines() if line.startswith("data"))
+        assert '"ready"' in next(told)
+        eventually(lambda: "alsek_http_streams 2.0" in client.get("/metrics").text, 20, what="both are there")
+        stage.server.restart()
+        eventually(lambda: revoke(client, uuid), 20, what="it is revoked")
+        rest = list(told)
+    thread.join(60)
 
-    thread.join(30)
+    assert len(rest) == 1
+    assert '"revoked"' in rest[0]
+    assert (polled[0].status_code, polled[0].json()["state"]) == (200, "revoked")
 
-    assert not thread.is_alive()
-    assert '"revoked"' in told[-1]
+
+def test_a_stream_of_what_redis_forgot_ends_in_order(stage: Stage) -> None:
+    running = stage.serve()
+    client = stage.client(running)
+    uuid = client.post("/v1/messages", json=ASKED).json()["uuid"]
+    path = f"{running.url}/v1/messages/{uuid}/events"
+
+    with httpx.stream("GET", path, timeout=60) as stream:
+        told = (line for line in stream.iter_lines() if line.startswith("data"))
+        assert '"ready"' in next(told)
+        stage.server.client().flushall()
+        stage.server.restart()
+
+        assert list(told) == []
+
+    eventually(lambda: client.get(path).status_code == 404, 20, what="who comes back is told that it is gone")
+
+
+def revoke(client: httpx.Client, uuid: str) -> bool:
+    return client.post(f"/v1/messages/{uuid}/revoke").status_code in (200, 409)

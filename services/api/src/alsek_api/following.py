@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
 from alsek.core.envelope import open_error
+from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.redis.values import read_results, take_results
+from alsek_api.auth.keys import ANONYMOUS
 from alsek_api.lookup import ENDED, Known, read_status
 from alsek_api.problems import Problem
 from alsek_api.streams import event_text
@@ -17,7 +19,8 @@ from alsek_api.streams import event_text
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from alsek.storage.backends.redis.async_hub import AsyncSubscription
+    from alsek.storage.backends.redis.async_subscriber import AsyncSubscription
+    from alsek.storage.backends.redis.listener import Event
     from alsek_api.auth.keys import Principal
     from alsek_api.service import Service
 
@@ -27,6 +30,9 @@ _STATE_OF_STATUS = {
     "SUBMITTED": "ready", "RUNNING": "running", "RETRYING": "delayed", "FAILED": "failed", "SUCCEEDED": "succeeded",
     "EXPIRED": "expired",
 }  # fmt: skip
+
+#: Pause between two looks while Redis is away, seconds.
+_AGAIN_S: Final = 0.5
 
 
 class Ending(NamedTuple):
@@ -59,15 +65,21 @@ class Following:
         ending = await self._ending(known, name)
         if ending.status != 202 or not wait_s:
             return ending
-        deadline = asyncio.get_running_loop().time() + wait_s
-        with service.streams.slot(principal), service.hub.listen(self._endings(known)) as told:
-            while ending.status == 202:
-                left = deadline - asyncio.get_running_loop().time()
-                if left <= 0 or await told.next(left) is None:
-                    break
-                if known.state == "waiting":  # the message before it may have failed
-                    known = await service.ask(service.lookup.find, uuid, principal)
-                ending = await self._ending(known, name)
+        deadline = time.monotonic() + wait_s
+        blind = False
+        with service.streams.slot(principal):
+            async with service.broker.redis.async_subscriber.open(self._endings(known)) as told:
+                while ending.status == 202 and time.monotonic() < deadline:
+                    news = await _hear(told, min(deadline, time.monotonic() + _AGAIN_S) if blind else deadline)
+                    if told.closed or (news is None and not blind):
+                        break
+                    try:
+                        if known.state == "waiting":  # the message before it may have failed
+                            known = await service.ask(service.lookup.find, uuid, principal)
+                        ending = await self._ending(known, name)
+                        blind = False
+                    except BackendUnavailableError:  # it may be back before the time is over
+                        blind = True
         return ending
 
     def channels(self, known: Known) -> tuple[str, ...]:
@@ -86,16 +98,29 @@ class Following:
             told: Subscribed to `channels`.
         """
         service, statuses = self._service, self._statuses(known)
+        blind = False
         while not told.closed:
-            news = await told.next(service.settings.heartbeat_s)
-            if news is None:
+            pause_s = _AGAIN_S if blind else service.settings.heartbeat_s
+            news = await _hear(told, time.monotonic() + pause_s)
+            if news is None and not blind:
                 if not told.closed:
                     yield b""
                 continue
-            if news.channel in statuses:
-                fields = self._of_status(known.uuid, *read_status(news.payload))
+            status, details = "", None
+            if news is not None and news.channel in statuses and not blind:
+                status, details = read_status(news.payload)
+            if status and status != "FAILED":  # a revoked message is told as failed: its record knows
+                fields = self._of_status(known.uuid, status, details)
             else:
-                fields = await service.ask(self._now, known.uuid, principal)
+                try:
+                    fields = await service.ask(self._now, known.uuid, principal)
+                except BackendUnavailableError:  # whoever listens goes on when it is back, and hears what was missed
+                    blind = True
+                    yield b""
+                    continue
+                except Problem:  # it has been forgotten meanwhile: who comes back is told so
+                    return
+                blind = False
             event_id = id_of(fields)
             if event_id != last_id:
                 last_id = event_id
@@ -148,7 +173,10 @@ class Following:
         if outcome.state in _ENDS:
             error = open_error(outcome.error)
             state = _ENDS[outcome.state]
-            reason = (known.info.reason if known.info is not None else "") if outcome.state == "x" else ""
+            reason = ""
+            if outcome.state == "x":  # it may have died since we looked
+                now = await self._service.ask(self._service.lookup.find, uuid, ANONYMOUS)
+                reason = now.info.reason if now.info is not None else ""
             body = {
                 "uuid": uuid,
                 "state": reason if reason in ("revoked", "expired") else state,
@@ -166,6 +194,14 @@ class Following:
             "a callback of a message that did not succeed.", kind="result-gone",
             state=known.state if known.has_ended else "succeeded",
         )  # fmt: skip
+
+
+async def _hear(told: AsyncSubscription, deadline: float) -> Event | None:
+    """Wait for an event; `None` also while Redis is away: the next one tells to look."""
+    try:
+        return await told.next(deadline)
+    except BackendUnavailableError:
+        return None
 
 
 def id_of(fields: dict[str, Any]) -> str:

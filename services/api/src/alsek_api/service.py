@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 from alsek.core.broker import Broker
 from alsek.core.schedules import ScheduleStore
 from alsek.storage.backends.redis import RedisBackend
-from alsek.storage.backends.redis.async_hub import AsyncHub
 from alsek.tools.inspector import Inspector
 from alsek_api.auth.budgets import Budgets
 from alsek_api.auth.guard import Failures
@@ -47,7 +46,6 @@ class Service:
         self.streams = Streams(settings)
         self.metrics = HttpMetrics(self.streams)
         self.exposition = exposition(self.metrics, self.inspector)
-        self.hub = AsyncHub(self.broker.redis.new_connection)
         self.following = Following(self)
         self.keys = KeyStore(self.broker.redis)
         self.ring = KeyRing(self.broker, settings)
@@ -65,11 +63,11 @@ class Service:
     def stop(self) -> None:
         """End what would go on for long: the service is about to close. Called in the loop's thread."""
         self.stopping = True
-        self.hub.end()
+        self.broker.redis.async_subscriber.end()
 
     async def close(self) -> None:
         """Drop what is open."""
-        await self.hub.close()
+        self.broker.redis.async_subscriber.close()
         self.broker.redis.async_link.close()
         self.inspector.close()
         self.broker.redis.close()

@@ -15,7 +15,7 @@ from alsek_api.problems import Problem, problem_response, too_many
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from alsek.storage.backends.redis.async_hub import AsyncSubscription
+    from alsek.storage.backends.redis.async_subscriber import AsyncSubscription
     from alsek_api.auth.keys import Principal
     from alsek_api.settings import ApiSettings
 
@@ -101,8 +101,9 @@ class EventStream(Response):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send until the events end, the client goes or does not read, the time is over, or the service ends."""
         try:
-            with self._streams.slot(self._principal), self._listen() as subscription:
-                await self._send_all(subscription, receive, send)
+            with self._streams.slot(self._principal):
+                async with self._listen() as subscription:
+                    await self._send_all(subscription, receive, send)
         except SlowReaderError:
             log.info("stream.dropped", key=self._principal.id, advice="its client reads nothing")
             # What waits to be sent never will be: closing in order would wait for it.

@@ -161,7 +161,7 @@ async def events(
         service.streams,
         principal,
         service.settings,
-        lambda: service.hub.listen(following.channels(known)),
+        lambda: service.broker.redis.async_subscriber.open(following.channels(known)),
         lambda told: following.events(known, principal, last_event_id or "", told),
     )
 

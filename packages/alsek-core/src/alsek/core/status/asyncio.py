@@ -135,7 +135,7 @@ class AsyncStatusTracker(BaseStatusTracker):
     async def listen_to_updates(self, message: Message, auto_exit: bool = True) -> AsyncGenerator[StatusUpdate, None]:
         """Give the present status, if there is one, and then each that is set.
 
-        Leaving the loop early, close the iterator (`contextlib.aclosing`), or its connection lives on for a while.
+        Leaving the loop early, close the iterator (`contextlib.aclosing`), or its subscription lives on for a while.
 
         Args:
             message: Whose.
@@ -195,8 +195,8 @@ class AsyncStatusTracker(BaseStatusTracker):
                 else:
                     stored = await backend.get(name, default=None)
                     news = timeline.read(None if stored is None else read_update(stored))
-                    # Who reads on a connection of its own can only guess what arrived before: at worst one update is
-                    # told that the present status has overtaken.
+                    # Who reads on one connection and listens on another can only guess what arrived before: at worst
+                    # one update is told that the present status has overtaken.
                     news += timeline.settle()
                 for update in news:
                     yield update

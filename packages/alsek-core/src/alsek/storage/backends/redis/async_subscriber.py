@@ -16,7 +16,7 @@ from alsek.storage.backends.redis.async_wire import Wire, open_wire, pack
 from alsek.storage.backends.redis.listener import LOOK, MOST_WAITING, Event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
     from redis.connection import Connection
 
@@ -87,6 +87,8 @@ class AsyncSubscriber:
         self._wire: PushWire | None = None
         self._opening: asyncio.Task[None] | None = None
         self._checking: asyncio.TimerHandle | None = None
+        #: Longest pause before the next attempt to connect, seconds; 0 while Redis speaks with us.
+        self._pause_s = 0.0
         self._end: AsyncIterator[None] | None = None
         self._wanted: dict[str, list[AsyncSubscription]] = {}
         #: Number of SUBSCRIBE replies that are still to come for a channel.
@@ -126,6 +128,11 @@ class AsyncSubscriber:
         if gone and self._wire is not None:
             self._wire.tell(pack("UNSUBSCRIBE", *gone))
 
+    def end(self) -> None:
+        """End all subscriptions; whoever waits is told. In the loop's thread only."""
+        for subscription in {one for listeners in self._wanted.values() for one in listeners}:
+            subscription.close()
+
     def close(self) -> None:
         """Drop the connection; whoever waits gets a new one. In the loop's thread only."""
         wire, self._wire = self._wire, None
@@ -135,16 +142,14 @@ class AsyncSubscriber:
             wire.close()
 
     async def _connect(self) -> None:
-        pause = _FIRST_PAUSE_S
         while self._wanted:
+            if self._pause_s:
+                await asyncio.sleep(random() * self._pause_s)  # noqa: S311 - jitter, not a secret
             try:
-                # To ask a cluster for its nodes blocks.
-                settings = await asyncio.to_thread(self._settings)
-                wire = cast("PushWire", await open_wire(settings, _PATIENCE_S, PushWire))  # what we make is what we get
+                wire = await self._open()
             except BackendUnavailableError as error:
                 self.error = error
-                await asyncio.sleep(random() * pause)  # noqa: S311 - jitter, not a secret
-                pause = min(_LONGEST_PAUSE_S, pause * 2)
+                self._slow_down()
             except AlsekError as error:
                 for subscription in {one for listeners in self._wanted.values() for one in listeners}:
                     subscription.fail(error)
@@ -152,6 +157,18 @@ class AsyncSubscriber:
             else:
                 await self._take(wire)
                 return
+
+    async def _open(self) -> PushWire:
+        # To ask a cluster for its nodes blocks.
+        settings = await asyncio.to_thread(self._settings)
+        patience_s = min(_PATIENCE_S, self._check_s)
+        wire = cast("PushWire", await open_wire(settings, patience_s, PushWire))  # what we make is what we get
+        if not wire.usable:
+            raise BackendUnavailableError("Redis did not answer: it closed the connection at once")
+        return wire
+
+    def _slow_down(self) -> None:
+        self._pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * self._pause_s))
 
     async def _take(self, wire: PushWire) -> None:
         wire.heard = self._hear
@@ -174,6 +191,7 @@ class AsyncSubscriber:
             self._wire.tell(pack("SUBSCRIBE", *channels))
 
     def _hear(self, reply: list[Any]) -> None:
+        self._pause_s = 0.0
         kind, channel = reply[0], reply[1].decode()
         if kind == b"message":
             event = Event(channel, reply[2])
@@ -191,6 +209,7 @@ class AsyncSubscriber:
         if self._wire is not wire:
             return
         self._wire = None
+        self._slow_down()
         if self._wanted and (self._opening is None or self._opening.done()):
             self._opening = asyncio.get_running_loop().create_task(self._connect())
 
@@ -215,6 +234,8 @@ class AsyncSubscription:
     def __init__(self, hub: AsyncSubscriber, channels: Iterable[str]) -> None:
         self.missing: set[str] = set()
         """Channels whose subscription has not been confirmed."""
+        self.closed = False
+        """Whether nothing will follow."""
         self._hub = hub
         self._channels = dict.fromkeys(channels)
         self._inbox: deque[Event | AlsekError] = deque()
@@ -228,13 +249,15 @@ class AsyncSubscription:
             deadline: Monotonic seconds; `None` waits for ever.
 
         Returns:
-            The event; `None` when the deadline passed.
+            The event; `None` when the deadline passed, or the subscription was closed.
 
         Raises:
             BackendUnavailableError: The deadline passed while Redis could not be reached.
             BackendAuthenticationError: Redis refuses us.
         """
         while not self._inbox:
+            if self.closed:
+                return None
             self._bell.clear()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
@@ -266,10 +289,17 @@ class AsyncSubscription:
         self._hub.leave(self, gone)
         self.confirm(gone)
 
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Give the events until the subscription is closed; errors are those of `next`."""
+        while (event := await self.next()) is not None:
+            yield event
+
     def close(self) -> None:
-        """Unsubscribe."""
+        """Unsubscribe; whoever waits is told."""
         self._hub.leave(self, self._channels)
         self._channels = {}
+        self.closed = True
+        self._bell.set()
 
     def deliver(self, event: Event) -> None:
         """Take an event; for the hub."""

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager
-from random import random
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import redis.asyncio
 from redis.client import NEVER_DECODE
 
 from alsek.defaults import DEFAULT_NAMESPACE
-from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.abstract import AsyncBackend
 from alsek.storage.backends.lazy import LazyClient
 from alsek.storage.backends.redis.client import across, client_of, describe, rebuild
 from alsek.storage.backends.redis.cluster_client import ClusterClient, cluster_of
 from alsek.storage.backends.redis.standard import RedisBackend
-from alsek.storage.backends.redis.subscriber import Event
 from alsek.storage.backends.redis.travel import pack, unpack
 from alsek.storage.backends.redis.value_rules import (
     SCAN_STEP,
@@ -35,10 +31,8 @@ from alsek.types import Empty
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
+    from alsek.storage.backends.redis.listener import Event
     from alsek.storage.serialization import Serializer
-
-_FIRST_PAUSE_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 1.0
 
 
 class AsyncRedisBackend(AsyncBackend):
@@ -67,6 +61,8 @@ class AsyncRedisBackend(AsyncBackend):
         super().__init__(namespace, serializer)
         self.partitions = check_partitions(partitions)
         self.keys = Keys(namespace, partitions)
+        #: Knows how to connect, for listeners.
+        self._listener: RedisBackend | None = None
         self._given: Any = conn if isinstance(conn, LazyClient) else client_of(conn, redis.asyncio.Redis)
 
     @property
@@ -85,6 +81,8 @@ class AsyncRedisBackend(AsyncBackend):
 
     async def close(self) -> None:
         """Drop the connections; whatever is used again connects again."""
+        if self._listener is not None:
+            self._listener.async_subscriber.close()
         given = self._given.made if isinstance(self._given, ClusterClient) else self._given
         if given is None or isinstance(given, LazyClient):
             return
@@ -178,43 +176,19 @@ class AsyncRedisBackend(AsyncBackend):
 
     @asynccontextmanager
     async def listening(self, channel: str) -> AsyncIterator[AsyncGenerator[Event, None]]:
-        """Subscribe for the length of an `async with` block, on a connection of its own.
+        """Subscribe for the length of an `async with` block, on the connection that all listeners of this loop share.
 
         Yields:
             Events without end, as of a `Subscription`: one without channel says that the subscription stands, at
             first and after each loss of the connection.
         """
-        events = self._events(channel)
-        try:
+        if self._listener is None:
+            self._listener = self.blocking_twin()
+        async with (
+            self._listener.async_subscriber.open((channel,)) as subscription,
+            aclosing(subscription.events()) as events,
+        ):
             yield events
-        finally:
-            await events.aclose()
-
-    async def _events(self, channel: str) -> AsyncGenerator[Event, None]:
-        pause = _FIRST_PAUSE_S
-        while True:
-            client: Any = self.conn
-            pubsub: Any = client.pubsub()
-            try:
-                with translated():
-                    if cluster_of(client) is not None:
-                        await client.initialize()  # its subscriptions look a node up without asking
-                    await pubsub.subscribe(channel)
-                    while True:
-                        told = await pubsub.get_message(timeout=None)
-                        if told is None:
-                            continue
-                        if told["type"] == "subscribe":
-                            pause = _FIRST_PAUSE_S
-                            yield Event(None)
-                        elif told["type"] == "message":
-                            data = told["data"]
-                            yield Event(channel, data.encode() if isinstance(data, str) else bytes(data))
-            except BackendUnavailableError:
-                await asyncio.sleep(random() * pause)  # noqa: S311 - jitter, not a secret
-                pause = min(_LONGEST_PAUSE_S, pause * 2)
-            finally:
-                await pubsub.aclose()
 
     # Names.
 

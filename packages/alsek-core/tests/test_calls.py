@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from functools import partial
@@ -183,29 +184,49 @@ def test_jitter_travels_with_the_message_and_only_then() -> None:
 
 # -- types -----------------------------------------------------------------------------------------------------------
 
+#: A program of a user; where a comment names an error, each checker has to find one, and nowhere else.
 TYPED = """
-from alsek import Broker, Message, task
+from collections.abc import AsyncIterator, Iterator
+
+import alsek
+from alsek import AsyncBroker, AsyncResultStore, Broker, Message, task
+from alsek.core.backoff import ConstantBackoff
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.result import ResultStore
 
-broker = Broker(RedisBackend())
+backend = RedisBackend()
+broker = Broker(backend)
+results = ResultStore(backend)
 
-@task(broker, queue="math")
+@task(broker, queue="math", result_store=results, retry_on=(OSError, ValueError), backoff=ConstantBackoff(1_000))
 def add(a: int, b: int = 2) -> int:
+    alsek.current().progress(1, 2, "half")
+    if alsek.current().cancelled:
+        raise alsek.Snooze(1.5)
     return a + b
 
-@task(broker, mechanism="async")
+@task(AsyncBroker.of(broker), mechanism="async")
 async def fetch(url: str) -> bytes:
     return url.encode()
 
 number: int = add(1, 2)
 message: Message = add.delay(1, b=3)
-again: Message = add.options(priority=1).delay(1)
-made: Message = add.generate(args=(1, 2))
+again: Message = add.options(priority=1, delay=500, expires=None, callback=add.defer().generate()).delay(1)
+made: Message = add.generate(args=(1, 2), kwargs={"b": 2}, priority=3, delay=1)
+several: list[Message] = list(add.generate_many({"args": (n,)} for n in range(3)))
 sums: list[int] = list(add.map([1, 2], [3, 4]))
 pages: list[bytes] = list(fetch.map(["x"]))
+lazy: Iterator[int] = add.map([1], window=5, as_completed=True, progress=False)
+left: int = message.retries
 
 async def use() -> bytes:
-    await add.adelay(1)
+    sent: Message = await add.adelay(1)
+    later: Message = await add.options(queue="slow").adelay(1, 2)
+    await AsyncResultStore.of(results).get(sent, timeout=1)
+    await AsyncBroker.of(broker).revoke(later)
+    stream: AsyncIterator[int] = add.amap([1])
+    async for total in stream:
+        total.bit_length()
     async for page in fetch.amap(["x"], as_completed=True):
         page.decode()
     return await fetch("x")
@@ -215,27 +236,54 @@ add.delay()             # error: call-arg
 add.delay(1, c=2)       # error: call-arg
 text: str = add(1)      # error: assignment
 add.options(priority=1).delay("one")  # error: arg-type
+add.options(priority="high").delay(1)  # error: arg-type
+add.options(prority=1).delay(1)  # error: call-arg
 fetch.delay(1)          # error: arg-type
 words: list[str] = list(add.map([1]))  # error: arg-type
+add.generate(args=7)    # error: arg-type
+add.generate(args=(1,), delay="soon")  # error: arg-type
+add.map(7)              # error: call-overload
+task(broker, queue=7)   # error: arg-type
+task(None)              # error: arg-type
+alsek.current().progress("half")  # error: arg-type
+
+async def misuse() -> None:
+    await fetch.adelay()  # error: call-arg
+    await add.options(queue="slow").adelay("one")  # error: arg-type
+    unread: str = fetch("x")  # error: assignment
 """
 
 
-def test_mypy_knows_what_a_task_takes_and_gives(tmp_path: Path) -> None:
+@pytest.fixture
+def typed_program(tmp_path: Path) -> Path:
+    """That program, in a folder of its own."""
     program = tmp_path / "typed_program.py"
     program.write_text(TYPED)
-    expected = {
-        (number, line.rpartition("# error: ")[2])
-        for number, line in enumerate(TYPED.splitlines(), 1)
-        if "# error: " in line
-    }
+    return program
 
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", program.name],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
-    found = set()
-    for line in checked.stdout.splitlines():
-        if ": error: " in line:
-            found.add((int(line.split(":")[1]), line.rpartition("[")[2].rstrip("]")))
-    assert found == expected, checked.stdout + checked.stderr
+def expected_errors() -> dict[int, str]:
+    """The lines of the program that are wrong, and what mypy calls the mistake."""
+    return {n: line.rpartition("# error: ")[2] for n, line in enumerate(TYPED.splitlines(), 1) if "# error: " in line}
+
+
+def check(program: Path, *command: str) -> str:
+    """Have a type checker read a program."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command, program.name], cwd=program.parent, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def test_mypy_knows_what_a_task_takes_and_gives(typed_program: Path) -> None:
+    said = check(typed_program, "mypy", "--strict", "--no-error-summary", "--hide-error-context")
+
+    lines = [line for line in said.splitlines() if ": error: " in line]
+    assert {int(line.split(":")[1]): line.rpartition("[")[2].rstrip("]") for line in lines} == expected_errors(), said
+
+
+def test_pyright_knows_what_a_task_takes_and_gives(typed_program: Path) -> None:
+    said = check(typed_program, "pyright", "--outputjson", "--pythonpath", sys.executable)
+
+    found = json.loads(said)["generalDiagnostics"]
+    assert {mistake["range"]["start"]["line"] + 1 for mistake in found} == set(expected_errors()), said

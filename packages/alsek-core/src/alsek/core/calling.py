@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from alsek.core.generation import Generation
 from alsek.core.mapping import DEFAULT_WINDOW, run_amap, run_map
@@ -11,7 +11,9 @@ from alsek.exceptions import ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+    from typing import Unpack
 
+    from alsek.core.callback import Callback
     from alsek.core.message import Message
 
 #: What `options` takes, and the parameter of `generate` that it becomes.
@@ -28,6 +30,22 @@ _PARAMETERS = {
     "unique_for": "unique_for",
     "unique_key": "unique_key",
 }
+
+
+class Choices(TypedDict, total=False):
+    """What `options` takes, for type checkers."""
+
+    priority: int
+    delay: int | None
+    queue: str | None
+    timeout: int | None
+    expires: int | None
+    result_ttl: int | None
+    metadata: dict[str, Any] | None
+    uuid: str | None
+    callback: Callback | None
+    unique_for: int | None
+    unique_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +161,7 @@ class Calling(Generation):
             progress=progress, options={},
         )  # fmt: skip
 
-    def options(self, **choices: Any) -> Options:
+    def options(self, **choices: Unpack[Choices]) -> Options:
         """Choose how the next messages are enqueued: `add.options(priority=1, delay=5_000).delay(1, 2)`.
 
         Args:

@@ -9,11 +9,13 @@ from alsek.core.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+    from typing import Unpack
 
+    from alsek.core.calling import Choices
     from alsek.core.message import Message
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 Q = ParamSpec("Q")
 T = TypeVar("T")
 
@@ -30,10 +32,10 @@ class TypedOptions(Options, Generic[P]):
         raise NotImplementedError
 
 
-class TypedTask(Task, Generic[P, R]):
+class TypedTask(Task, Generic[P, R_co]):
     """A `Task` that is called, and enqueued by `delay`, with what its function takes."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """See `Task.__call__`."""
         raise NotImplementedError
 
@@ -45,7 +47,7 @@ class TypedTask(Task, Generic[P, R]):
         """See `Task.adelay`."""
         raise NotImplementedError
 
-    def options(self, **choices: Any) -> TypedOptions[P]:
+    def options(self, **choices: Unpack[Choices]) -> TypedOptions[P]:
         """See `Task.options`."""
         raise NotImplementedError
 
@@ -67,7 +69,7 @@ class TypedTask(Task, Generic[P, R]):
         as_completed: bool = ...,
         return_exceptions: Literal[False] = ...,
         progress: bool | None = ...,
-    ) -> Iterator[R]: ...
+    ) -> Iterator[R_co]: ...
 
     @overload
     def map(
@@ -101,7 +103,7 @@ class TypedTask(Task, Generic[P, R]):
         as_completed: bool = ...,
         return_exceptions: Literal[False] = ...,
         progress: bool | None = ...,
-    ) -> AsyncIterator[R]: ...
+    ) -> AsyncIterator[R_co]: ...
 
     @overload
     def amap(

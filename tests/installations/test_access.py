@@ -27,6 +27,7 @@ from alsek.storage.backends.redis import AsyncRedisBackend, RedisBackend
 from alsek.storage.backends.redis.script_commands import commands_of, script_names
 from alsek.storage.result import ResultStore
 from alsek.tools.access import ROLES, lines
+from alsek.tools.checkup import check_up
 from alsek.tools.fsck import audit
 from alsek.tools.inspector import Inspector
 from harness.processes import alsek
@@ -213,6 +214,29 @@ def test_an_exporter_reads_everything_there_is_to_see(url_of: Callable[[str], st
     assert inspector.now_ms() > 0
     assert audit(backend).ok
     assert backend.server_info()["tcp_port"]
+    inspector.close()
+
+
+@pytest.mark.parametrize("role", ["worker", "api"])
+def test_those_who_run_and_operate_find_everything_well(url_of: Callable[[str], str], role: str) -> None:
+    inspector = Inspector(Broker(RedisBackend(url_of(role))))
+
+    findings = {finding.check: finding for finding in check_up(inspector, "0")}
+
+    assert {finding.check for finding in findings.values() if finding.grade != "ok"} == set(), findings
+    assert f"user alsek-{role} may read and write" in findings["permissions"].found
+    inspector.close()
+
+
+@pytest.mark.parametrize("role", ["producer", "scheduler", "exporter"])
+def test_those_who_see_less_find_no_error(guarded: Server, password_file: str, role: str) -> None:
+    url = f"redis://alsek-{role}@127.0.0.1:{guarded.port}/0?password_file={password_file}"
+    inspector = Inspector(Broker(RedisBackend(url)))
+
+    findings = list(check_up(inspector, "0"))
+
+    assert len(findings) > 8
+    assert [finding for finding in findings if finding.grade == "error"] == []
     inspector.close()
 
 

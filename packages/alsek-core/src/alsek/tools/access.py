@@ -106,7 +106,7 @@ ROLES: Final[Mapping[str, Role]] = {
             "worker",
             "runs messages, and enqueues others",
             (*_PRODUCER_SCRIPTS, *_WORKER_SCRIPTS),
-            (*_SCRIPTS, *_VALUES, "hgetall", "smembers", "hget", "hmget", "client|unblock"),
+            (*_SCRIPTS, *_VALUES, *_LOOKS, "client|unblock"),
             registry=True,
         ),
         Role(

@@ -32,7 +32,7 @@ class Target:
 def targets(folder: Path, contenders: Sequence[Contender]) -> list[Target]:
     """Read the results in a folder and compare; lines without figures stay empty."""
     comparison = _Comparison(folder, contenders)
-    for ask in (_drain, _submit, _waiting, _process_pool, _io, _idle, _redis, _crash):
+    for ask in (_drain, _submit, _waiting, _process_pool, _io, _idle, _redis, _crash, _schedules):
         ask(comparison)
     return comparison.lines
 
@@ -151,3 +151,15 @@ def _crash(compare: _Comparison) -> None:
             what = f"rerun after SIGKILL, {variant} pool, lease {lease} s"
             compare.at_most(what, again, lease + GRACE_S, "s")
     compare.at_most("rerun after SIGKILL of a child", compare.ours("process", "crash_child", "again_s"), GRACE_S, "s")
+
+
+def _schedules(compare: _Comparison) -> None:
+    for key, what, bound, unit in (
+        ("lag_p99", "fire lag p99, 1,000 due in one second", 100, "ms"),
+        ("standby", "a scheduler that stands by: Redis commands", 1, "/s"),
+        ("killed", "no fire after SIGKILL of the leader, lease 10 s", 11, "s"),
+        ("stopped", "no fire after SIGTERM of the leader", 1, "s"),
+        ("commands_ratio", "Redis commands/fire, 100,000 schedules / 100", 1.1, "x"),
+        ("redis_ratio", "Redis CPU/fire, 100,000 schedules / 100", 1.5, "x"),
+    ):
+        compare.at_most(what, compare.ours("scheduler", "schedules", key), bound, unit)

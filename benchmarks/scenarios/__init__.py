@@ -12,6 +12,7 @@ from scenarios import (
     process_pool,
     redis_cost,
     roundtrip,
+    schedules,
 )
 
 ALL: tuple[Scenario, ...] = (
@@ -30,4 +31,5 @@ ALL: tuple[Scenario, ...] = (
     crash.DEFAULT,
     crash.RECOMMENDED,
     crash.CHILD,
+    schedules.SCENARIO,
 )

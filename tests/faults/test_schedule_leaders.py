@@ -134,8 +134,17 @@ def test_the_clock_of_a_scheduler_does_not_matter(stage: Stage, shift_s: int) ->
     stage.schedule(SCHEDULES)
     program = [sys.executable, str(PROGRAMS / "shifted_scheduler.py"), str(shift_s)]
 
-    stage.scheduler(argv=program)
+    shifted = stage.scheduler(argv=program)
     stage.progress(3)
+    stage.scheduler()  # one with the right time takes over from it, and gives it back
+    shifted.signal(signal.SIGTERM)
+    stage.leader(other_than=1)
+    stage.progress()
+    right = stage.schedulers[-1]
+    stage.scheduler(argv=program)
+    right.signal(signal.SIGTERM)
+    stage.leader(other_than=2)
+    stage.progress()
 
     account, spans = stage.settle()
     fires = assert_exactly_once(account, spans)

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from time import monotonic_ns, perf_counter
@@ -26,6 +26,9 @@ PATIENCE_S = 60
 #: The same for a result that should be there, and how many may be missing before we stop asking.
 RESULT_S = 5
 MISSING = 20
+
+
+Command = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,10 @@ class Adapter:
     asubmit_many: Callable[[str, list[tuple[Any, ...]]], Awaitable[Sequence[Any]]] | None = None
     afetch: Callable[[Any, float], Awaitable[Any]] | None = None
 
+    def commands(self) -> Mapping[str, Command]:
+        """Give commands of this peer's own, beside those that all have."""
+        return {}
+
     @cached_property
     def tasks(self) -> Any:
         """The peer's tasks module, imported late: a worker that boots must not import it twice."""
@@ -95,7 +102,8 @@ def serve(adapter: Adapter) -> None:
     if command == "worker":
         line = adapter.worker()
         os.execvp(line[0], line)
-    _say(_run(adapter, _COMMANDS[command](adapter, *arguments)))
+    answer = _COMMANDS.get(command) or adapter.commands()[command]
+    _say(_run(adapter, answer(adapter, *arguments)))
 
 
 def _run(adapter: Adapter, work: Coroutine[Any, Any, Any]) -> Any:
@@ -283,7 +291,7 @@ async def _fetch(adapter: Adapter, handle: Any, timeout: float = PATIENCE_S) -> 
     return await adapter.afetch(handle, timeout)
 
 
-_COMMANDS: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
+_COMMANDS: dict[str, Command] = {
     "enqueue_single": _single,
     "enqueue_inflight": _in_flight,
     "enqueue_bulk": _bulk,

@@ -19,8 +19,15 @@ class Alsek(Adapter):
     def fetch(self, handle, timeout):
         return self.tasks.result_store.get(handle, timeout=int(timeout * 1000))
 
+    def commands(self):
+        import bench_schedules
+
+        return bench_schedules.COMMANDS
+
     def worker(self):
         asked = options()
+        if asked.variant == "scheduler":
+            return [program("alsek"), "scheduler", "--url", asked.redis_url, "--log-level", "WARNING"]
         line = [program("alsek"), f"{asked.variant}-pool", "bench_tasks", "--log-level", "WARNING"]
         if asked.variant == "process":
             line += ["--n_processes", str(asked.concurrency or asked.processes)]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from alsek.core.schedules import ScheduleStore
     from alsek.storage.backends.redis.schedules import Due, Firing
+    from alsek.storage.backends.redis.subscriber import Subscription
     from alsek_scheduler.election import Election
     from alsek_scheduler.ledger import Ledger
     from alsek_scheduler.planner import Planner
@@ -31,6 +32,12 @@ _PAUSE_S: Final = 0.2
 
 #: What a call that is under way gets to end when the lead is handed over, seconds.
 _PATIENCE_S: Final = 0.5
+
+#: How long further changes are waited for after one, seconds: of a thousand that come at once, one look sees them all.
+_GATHER_S: Final = 0.005
+
+#: Schedules are counted this often at most, seconds; for metrics.
+_COUNT_S: Final = 1.0
 
 #: How long it sleeps before it looks whether it is to stop, seconds; costs no command.
 _SLICE_S: Final = 0.5
@@ -57,6 +64,7 @@ class Ticker:
         self._settings = settings
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alsek-ticker", daemon=True)
+        self._count_at = 0.0
         #: When it last came by here (monotonic seconds); for probes.
         self.turned_at = time.monotonic()
 
@@ -100,15 +108,26 @@ class Ticker:
         self._planner.forget()
         with self._store.broker.redis.subscriber.open((self._store.keys.scheduler_channel,)) as told:
             while not self._stopping.is_set() and self._election.epoch == epoch:
-                self.turned_at = time.monotonic()
-                self._ledger.counts = self._store.counts()
+                self.turned_at = now = time.monotonic()
+                if now >= self._count_at:
+                    self._ledger.counts = self._store.counts()
+                    self._count_at = now + _COUNT_S
                 deadline = self._tick(epoch)
                 if deadline is None:
                     return
-                while not self._stopping.is_set() and self._election.epoch == epoch:
-                    self.turned_at = now = time.monotonic()
-                    if now >= deadline or told.next(min(deadline, now + _SLICE_S)) is not None:
-                        break
+                self._rest(epoch, told, deadline)
+
+    def _rest(self, epoch: int, told: Subscription, deadline: float) -> None:
+        """Sleep until then, or until somebody tells of a change."""
+        while not self._stopping.is_set() and self._election.epoch == epoch:
+            self.turned_at = now = time.monotonic()
+            if now >= deadline:
+                return
+            if told.next(min(deadline, now + _SLICE_S)) is not None:
+                break
+        until = min(deadline, time.monotonic() + _GATHER_S)
+        while time.monotonic() < until and told.next(until) is not None:
+            pass
 
     def _tick(self, epoch: int) -> float | None:
         """Fire all that is due; gives when to look again (monotonic seconds), or `None`: another one leads."""

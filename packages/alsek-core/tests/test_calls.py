@@ -193,6 +193,7 @@ from alsek import AsyncBroker, AsyncResultStore, Broker, Message, task
 from alsek.core.backoff import ConstantBackoff
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.result import ResultStore
+from alsek import Brocker  # error: attr-defined
 
 backend = RedisBackend()
 broker = Broker(backend)

@@ -316,7 +316,9 @@ class Broker:
     def new_message(self, message: Message, ttl: int | None, kept_status_ms: int | None) -> NewMessage:
         """Give a message the form in which it is submitted."""
         if ttl is not None and ttl <= 0:
-            raise ValidationError(f"ttl has to be a positive number of ms, or None for no end: {ttl!r}")
+            raise ValidationError(
+                f"ttl has to be a positive number of ms, or None for no end (options: expires): {ttl!r}"
+            )
         return NewMessage(
             message.uuid,
             message.task_name,

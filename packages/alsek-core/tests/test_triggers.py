@@ -171,8 +171,10 @@ BAD: list[tuple[Any, str]] = [
     (lambda: CronTrigger("0 0 1 * 5#2"), "not both"),
     (lambda: CronTrigger("@reboot"), "short forms"),
     (lambda: CronTrigger("x y z a b"), "the fields are"),
+    (lambda: CronTrigger("1," * 600 + " * * * *"), "1,000 characters at most, not 1,208"),
     (lambda: CronTrigger("* * * * *", "Europe/Nowhere"), "no time zone 'Europe/Nowhere'"),
     (lambda: CronTrigger("* * * * *", "../etc/passwd"), "no time zone"),
+    (lambda: CronTrigger("* * * * *", "localtime"), "another one on each host"),
     (lambda: CronTrigger("* * * * *", timedelta(hours=1)), "IANA name"),  # type: ignore[arg-type]  # that is the point
     (lambda: CronTrigger("* * * * *", start="2026-02-01", end="2026-01-01"), "the end lies before the start"),
     (lambda: CronTrigger("* * * * *", start="next week"), "the start has to be a moment"),

@@ -25,6 +25,9 @@ _MOST_MONTHS: Final = 24
 _DAY_S: Final = 86_400
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
+#: Characters of an expression: more than all values of all fields, written down.
+_LONGEST: Final = 1_000
+
 _FIELDS: Final = "minute hour day month weekday [second]"
 
 #: croniter's `H` and `R` draw values by chance: every reading would mean other instants.
@@ -167,6 +170,10 @@ def parse(expression: str, *, day_or: bool = True) -> Crontab:
     """
     from croniter import CroniterError, croniter  # takes a while to import, and few commands need it
 
+    if len(expression) > _LONGEST:
+        raise ValidationError(
+            f"a cron expression has {_LONGEST:,} characters at most, not {len(expression):,}: {expression[:40]!r}..."
+        )
     if _BY_CHANCE.search(expression):
         raise ValidationError(f"cron expression {expression!r}: H and R mean values by chance; write them down")
     count = len(expression.split())

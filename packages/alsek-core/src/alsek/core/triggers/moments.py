@@ -13,6 +13,9 @@ from alsek.exceptions import ValidationError
 #: Instants lie between 1970 and the year 2200: further away it is a mistake.
 LAST_MS: Final = 7_258_118_400_000
 
+#: Lie beside the zones in the database of many hosts, and are none.
+_OF_THE_HOST: Final = frozenset({"localtime", "posixrules"})
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
@@ -24,6 +27,10 @@ def zone_of(name: str) -> ZoneInfo:
     Raises:
         ValidationError: There is none of this name.
     """
+    if name in _OF_THE_HOST:
+        raise ValidationError(
+            f"the time zone {name!r} is another one on each host: use an IANA name, such as Europe/Vienna or UTC"
+        )
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -17,6 +17,8 @@ class Settings:
     samples: int = 300
     window_s: float = 60.0
     backlogs: tuple[int, ...] = (0, 100_000, 500_000)
+    #: Messages that stand there while an operator looks.
+    looked_at: int = 1_000_000
     #: Give up when no task starts for this long.
     stall_s: float = 30.0
     #: Longest wait for a recovery.
@@ -25,11 +27,11 @@ class Settings:
     @classmethod
     def quick(cls) -> "Settings":
         """Small sizes: proves that everything runs, says little about speed."""
-        return cls(1_000, 5_000, 30, 5.0, (0, 2_000), 20.0, 45.0)
+        return cls(1_000, 5_000, 30, 5.0, (0, 2_000), 5_000, 20.0, 45.0)
 
     def of_size(self, n: int | None) -> "Settings":
         """Take another number of messages for every scenario that asks for one."""
-        return self if n is None else replace(self, n=n, large=n)
+        return self if n is None else replace(self, n=n, large=n, looked_at=n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,15 @@ class Scenario:
     #: Asks for more than every peer has: only those that name it take part.
     invited_only: bool = False
     large_only: bool = False
+    #: A question that only Alsek has an answer to, or asks of itself.
+    ours_only: bool = False
     #: Measured once, because it takes long or does not move.
     once: bool = False
 
     def takes(self, contender: Contender) -> bool:
         """Tell whether the contender takes part."""
+        if self.ours_only and not contender.ours:
+            return False
         if contender.only:
             return self.name in contender.only
         if self.invited_only:

@@ -46,7 +46,7 @@ class Server:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="bench-valkey-")
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process = subprocess.Popen(
             [os.environ.get(BINARY) or str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1",
@@ -91,7 +91,8 @@ class Server:
         return f"{info.get('server_name', 'redis')} {number} ({info['mem_allocator']})"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Session:
         concurrency: int | None = None,
         safe: bool = False,
         records: int = 1_000_000,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.contender = contender
         self._stack = ExitStack()
@@ -46,6 +47,7 @@ class Session:
             "BENCH_CONCURRENCY": str(concurrency or ""),
             "BENCH_SAFE": "1" if safe else "0",
             "BENCH_TALLY_RECORDS": str(records),
+            **(env or {}),
         }
 
     def __enter__(self) -> "Session":

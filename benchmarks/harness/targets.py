@@ -32,7 +32,7 @@ class Target:
 def targets(folder: Path, contenders: Sequence[Contender]) -> list[Target]:
     """Read the results in a folder and compare; lines without figures stay empty."""
     comparison = _Comparison(folder, contenders)
-    for ask in (_drain, _submit, _waiting, _process_pool, _io, _idle, _redis, _crash, _schedules):
+    for ask in (_drain, _submit, _waiting, _process_pool, _io, _idle, _redis, _look, _crash, _schedules):
         ask(comparison)
     return comparison.lines
 
@@ -142,6 +142,14 @@ def _redis(compare: _Comparison) -> None:
     waiting, life = compare.ours("async", "redis_cost", "bytes"), compare.ours("async", "redis_cost", "life_us")
     compare.at_most("Redis memory per waiting add(1, 2)", waiting, 280, "bytes")
     compare.at_most("Redis CPU per message, whole life", life, 12, "us")
+
+
+def _look(compare: _Comparison) -> None:
+    slowest = compare.ours("async", "inspector", "slowest")
+    compare.at_most("slowest answer of Inspector, a million messages", slowest, 20, "ms")
+    for variant in ("async", "thread"):
+        cost = compare.ours(variant, "observed", "cost")
+        compare.at_most(f"metrics, registry and timelines, {variant} pool: of the drain rate", cost, 5, "%")
 
 
 def _crash(compare: _Comparison) -> None:

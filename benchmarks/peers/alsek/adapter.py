@@ -1,5 +1,7 @@
 """Alsek, from this repository."""
 
+import os
+
 from peerkit.adapter import Adapter, options, program, serve
 
 #: A peer's lease in the settings for safety, in seconds; 30 by default.
@@ -21,8 +23,9 @@ class Alsek(Adapter):
 
     def commands(self):
         import bench_schedules
+        from looks import look
 
-        return bench_schedules.COMMANDS
+        return bench_schedules.COMMANDS | {"look": look}
 
     def worker(self):
         asked = options()
@@ -38,6 +41,8 @@ class Alsek(Adapter):
             line += ["--n_threads", str(asked.concurrency or 8), "--n_process_floor", str(asked.processes)]
         if asked.variant == "async" and asked.concurrency:
             line += ["--concurrency", str(asked.concurrency)]
+        if os.environ.get("BENCH_METRICS"):
+            line += ["--metrics-port", os.environ["BENCH_METRICS"]]
         return line + (["--lease", SAFE_LEASE_S] if asked.safe else [])
 
 

@@ -1,6 +1,7 @@
 """The tasks, for Alsek, by the mechanism that the variant names."""
 
 import asyncio
+import os
 import time
 
 from alsek import Broker, task
@@ -8,6 +9,10 @@ from alsek.storage.backends.redis import RedisBackend
 from peerkit import tally
 from peerkit.adapter import options
 
+if os.environ.get("BENCH_BARE"):
+    import bare
+
+    bare.strip()
 _options = options()
 backend = RedisBackend(_options.redis_url)
 broker = Broker(backend)

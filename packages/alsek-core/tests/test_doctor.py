@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +16,13 @@ from alsek.storage.backends.redis import RedisBackend
 from alsek.tools.checkup import _workers
 from alsek.tools.facts import WorkerInfo
 from alsek.tools.inspector import Inspector
+from harness.eventually import eventually
 from harness.server import Server, free_port
 
 if TYPE_CHECKING:
     import redis
+
+    from harness.proxy import Proxy
 
 
 @pytest.fixture
@@ -80,6 +86,56 @@ def test_a_redis_that_does_not_answer_is_one_finding_and_code_2(ask: Any) -> Non
     assert [*found] == ["connection"]
 
 
+def test_a_redis_that_cannot_write_its_data_is_an_error(ask: Any, own_server: Server) -> None:
+    with own_server.client() as client:
+        client.config_set("appendonly", "no")
+        folder = Path(client.config_get("dir")["dir"])
+        (folder / "dump.rdb").unlink(missing_ok=True)
+        (folder / "dump.rdb").mkdir()  # a snapshot cannot take its place
+        client.bgsave()
+        eventually(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 20)
+
+        code, found = ask(own_server.url)
+
+    assert (code, found["persistence"][0]["grade"]) == (2, "error")
+    assert "rdb_last_bgsave_status" in found["persistence"][0]["found"]
+
+
+def test_keys_that_were_thrown_away_are_an_error(ask: Any, own_server: Server) -> None:
+    with own_server.client() as client:
+        client.setrange("ballast", 4_000_000, "x")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", int(client.info()["used_memory"]) - 2_000_000)
+        eventually(lambda: client.set("more", 1) and int(client.info()["evicted_keys"]), 20)
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 2**30)
+
+        code, found = ask(own_server.url)
+
+    assert (code, found["evicted keys"][0]["grade"]) == (2, "error")
+    assert "`alsek fsck` tells" in found["evicted keys"][0]["advice"]
+
+
+def test_a_long_way_to_redis_is_a_warning(ask: Any, proxy: Proxy) -> None:
+    proxy.delay(0.01)
+
+    code, found = ask(proxy.url)
+
+    assert (code, found["latency"][0]["grade"]) == (1, "warning")
+    assert "nearer together" in found["latency"][0]["advice"]
+
+
+def test_a_wrong_clock_is_a_warning(ask: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + 90)
+
+    code, found = ask(redis_url)
+
+    assert (code, found["clock"][0]["grade"]) == (1, "warning")
+    assert re.search(r"are (89|90)\.\d s apart", found["clock"][0]["found"])
+
+
 def test_a_user_who_may_only_look_is_told_what_he_may_not(ask: Any, server: Server, redis_client: redis.Redis) -> None:
     redis_client.acl_setuser("viewer", enabled=True, passwords=["+geheim"], commands=["+@all", "-@write"], keys=["*"])
     try:
@@ -125,7 +181,7 @@ def test_queues_that_nobody_serves_are_paused_or_hold_dead_letters_are_named(ask
     assert code == 1
     assert "no worker listens to lonely, and messages wait there" in told
     assert "paused is paused: the mail server is down" in told
-    assert "deadly has 1 dead letters" in told
+    assert "deadly has 1 dead letter" in told
     assert not any("no worker listens to deadly" in one for one in told)
 
 
@@ -151,7 +207,7 @@ def worker(**facts: Any) -> WorkerInfo:
 @pytest.mark.parametrize(
     ("facts", "now_ms", "grade", "found"),
     [
-        ({}, 101_000, "ok", "1 workers with 8 slots, all of this release"),
+        ({}, 101_000, "ok", "1 worker with 8 slots, all of this release"),
         ({"version": "0.9"}, 101_000, "warning", "workers of Alsek 0.9 beside 1.0 here"),
         ({}, 160_000, "warning", "worker w1 on h1 has been silent for 60 s"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -96,3 +97,14 @@ def test_a_namespace_is_looked_at_alone(processes: Processes, redis_url: str) ->
     queues = {key[1] for key in scrape(url) if key[0] == "alsek_queue_messages"}
 
     assert queues == {"parcels"}
+
+
+def test_a_port_in_use_is_one_line_and_code_2(processes: Processes, redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        program = processes.start(alsek("exporter", "--metrics-port", port, "--url", redis_url))
+
+        assert program.wait(30) == 2
+    (line,) = program.log.splitlines()
+    assert line == f"alsek: cannot listen at {port} for probes and metrics: Address already in use"

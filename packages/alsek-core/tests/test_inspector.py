@@ -20,6 +20,7 @@ from alsek.core.failure import parse_exception
 from alsek.core.settlement import Failed, Retried, Succeeded
 from alsek.exceptions import MessageDoesNotExistsError, ValidationError
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.registry import Registry
 from alsek.tools.inspector import STATES, Inspector
 from harness.eventually import eventually
 
@@ -437,7 +438,33 @@ def test_a_mistake_on_the_command_line_is_one_line(args: tuple[str, ...], hint: 
     assert hint in line
 
 
+def test_an_error_is_told_by_name_in_json(shop: Broker) -> None:
+    assert told(shop, "show", rejected(shop).uuid)["error"]["text"] == "no address"
+
+
 def test_where_nothing_is_the_commands_say_so(shop: Broker) -> None:
+    nothing = "alsek: there is no queue mail: no queue has had a message in namespace shop yet\n"
+
     assert run(shop, "queues").stdout == "No queue has had a message in namespace shop yet.\n"
-    assert run(shop, "messages", "mail").stdout == "No message of queue mail is ready.\n"
-    assert run(shop, "dlq", "list", "mail").stdout == "Queue mail has no dead letters.\n"
+    for command in (("messages", "mail"), ("dlq", "list", "mail"), ("pause", "mail"), ("dlq", "replay", "mail")):
+        assert run(shop, *command, code=2).stderr == nothing
+    assert shop.redis.count() == 0
+
+    ready(shop)
+
+    assert run(shop, "messages", "mail", "--state", "delayed").stdout == "No message of queue mail is delayed.\n"
+    assert run(shop, "dlq", "list", "mail", "--task", "send").stdout == "Queue mail has no dead letters of task send.\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("messages",), ("dlq", "list"), ("dlq", "replay"), ("dlq", "purge", "--yes")],
+)
+def test_a_task_that_nobody_knows_is_named_with_the_one_that_was_meant(command: tuple[str, ...], shop: Broker) -> None:
+    Registry(shop.redis).beat("w", 60_000, b"{}", b"{}", {"send": b"{}"})
+    revoked(shop)
+
+    done = run(shop, *command, "mail", "--task", "sent", code=2)
+
+    assert done.stderr == "alsek: there is no task sent: did you mean send?\n"
+    assert told(shop, "queues")[0]["dead"] == 1

@@ -27,6 +27,7 @@ from alsek.exceptions import (
 from alsek.storage.backends.redis import RedisBackend
 from alsek.tools.fsck import audit
 from alsek.tools.inspector import Inspector
+from harness.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -356,6 +357,20 @@ def test_dead_letters_are_purged_from_the_command_line(shop: Broker) -> None:
     assert run(shop, "dlq", "purge", "mail", "--yes").stdout == "Purged 3 messages.\n"
     assert "no message" in run(shop, "dlq", "purge", "--uuid", single, "--yes", code=2).stderr
     assert "there is no queue mial: did you mean mail?" in run(shop, "dlq", "list", "mial", code=2).stderr
+
+
+def test_who_can_be_asked_is_asked_before_anything_is_purged(
+    shop: Broker, redis_url: str, terminals: list[Terminal]
+) -> None:
+    die(shop, 2)
+
+    for answer, code, left in (("n", 1, 2), ("y", 0, 0)):
+        terminal = Terminal([ALSEK, "dlq", "purge", "mail", "--namespace", "shop"], redis_url)
+        terminals.append(terminal)
+        terminal.wait_for(r"Delete all 2 dead letters of queue mail for good\? \[y/N\]")
+        terminal.press(f"{answer}\n")
+        assert terminal.ended() == code
+        assert told(shop, "queues")[0]["dead"] == left
 
 
 def test_a_timeline_is_shown(shop: Broker) -> None:

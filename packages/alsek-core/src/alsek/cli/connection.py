@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,9 +49,19 @@ def inspector(url: str | None, namespace: str, partitions: int) -> Inspector:
 
 
 def write_json(value: Any) -> None:
-    """Write one JSON value; a dataclass as an object, several as a list."""
-    plain = [asdict(one) for one in value] if isinstance(value, list) else value
-    typer.echo(json.dumps(plain if isinstance(plain, list | dict) else asdict(plain), indent=2, default=str))
+    """Write one JSON value; a dataclass or a named tuple as an object."""
+    typer.echo(json.dumps(plain(value), indent=2, default=str))
+
+
+def plain(value: Any) -> Any:
+    """Give a value without classes: dataclasses and named tuples by the names of their fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if hasattr(value, "_asdict"):
+        return {name: plain(one) for name, one in value._asdict().items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return {name: plain(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 #: Terminals that have fewer columns get narrower tables.

@@ -9,7 +9,7 @@ import typer
 
 from alsek.cli.completing import queue_names, reasons
 from alsek.cli.connection import AsJson, Namespace, Partitions, Queue, Task, Url, inspector, write_json
-from alsek.cli.look import write_messages
+from alsek.cli.look import write_page
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.exceptions import ValidationError
 
@@ -68,14 +68,7 @@ def list_(
     """  # noqa: D301 - the escape keeps the lines of the examples apart
     look = inspector(url, namespace, partitions)
     page = look.messages(queue, "dead", task=task, limit=limit, cursor=cursor)
-    if not page.messages:
-        look.check_queue(queue)
-    if as_json:
-        write_json(page)
-        return
-    write_messages(page.messages, nothing=f"Queue {queue} has no dead letters.")
-    if page.cursor is not None:
-        typer.echo(f"There are more: --cursor {page.cursor}")
+    write_page(look, page, as_json, queue, task, nothing=f"Queue {queue} has no dead letters{_of(task)}.")
 
 
 @dlq.command()
@@ -104,6 +97,8 @@ def replay(
         look.replay(uuid)
     elif queue is not None:
         count = _follow(look, queue, look.replay_all(queue, task=task, reason=reason), "replaying", quiet=as_json)
+        if count == 0 and task is not None:
+            look.check_task(task)
     if as_json:
         write_json({"replayed": count})
     else:
@@ -143,10 +138,16 @@ def purge(
         look.purge(uuid)
     elif queue is not None and doomed is not None:
         count = _follow(look, queue, doomed, "purging", quiet=as_json)
+        if count == 0 and task is not None:
+            look.check_task(task)
     if as_json:
         write_json({"purged": count})
     else:
         typer.echo(f"Purged {count:,} {'message' if count == 1 else 'messages'}.")
+
+
+def _of(task: str | None) -> str:
+    return f" of task {task}" if task else ""
 
 
 def _choice(queue: str | None, uuid: str | None, task: str | None, reason: str | None) -> None:
@@ -158,7 +159,7 @@ def _described(look: Inspector, queue: str, task: str | None, reason: str | None
     dead = look.queue(queue).dead
     chosen = [f"of task {task}"] * bool(task) + [f"that died of {reason}"] * bool(reason)
     if not chosen:
-        return f"all {dead:,} dead letters of queue {queue}"
+        return f"all {dead:,} dead letters of queue {queue}" if dead != 1 else f"the dead letter of queue {queue}"
     return f"those of the {dead:,} dead letters of queue {queue} that are {' and '.join(chosen)}".replace(
         "that are that", "that"
     )

@@ -32,7 +32,7 @@ from alsek.defaults import DEFAULT_NAMESPACE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alsek.tools.inspector import MessageInfo, QueueInfo
+    from alsek.tools.inspector import Inspector, MessageInfo, Page, QueueInfo
 
 
 def queues(
@@ -105,14 +105,7 @@ def messages(
     """  # noqa: D301 - the escape keeps the lines of the examples apart
     look = inspector(url, namespace, partitions)
     page = look.messages(queue, state, task=task, limit=limit, cursor=cursor)
-    if not page.messages:
-        look.check_queue(queue)
-    if as_json:
-        write_json(page)
-    else:
-        write_messages(page.messages, nothing=f"No message of queue {queue} is {state}.")
-        if page.cursor is not None:
-            typer.echo(f"There are more: --cursor {page.cursor}")
+    write_page(look, page, as_json, queue, task, nothing=f"No message of queue {queue} is {state}{of_task(task)}.")
 
 
 def show(
@@ -179,7 +172,32 @@ def revoke(
         typer.echo(f"Revoked {uuid} ({before.task}), which was {before.state}.")
 
 
-def write_messages(found: list[MessageInfo], nothing: str) -> None:
+def of_task(task: str | None) -> str:
+    """Give the part of a sentence that tells of a chosen task."""
+    return f" and of task {task}" if task else ""
+
+
+def write_page(look: Inspector, page: Page, as_json: bool, queue: str, task: str | None, nothing: str) -> None:
+    """Write a page of messages; where there is none, first make sure that what was asked for exists.
+
+    Raises:
+        UnknownQueueError: Nobody knows the queue.
+        UnknownTaskError: No worker has described the task.
+    """
+    if not page.messages and page.cursor is None:
+        look.check_queue(queue)
+        if task is not None:
+            look.check_task(task)
+    if as_json:
+        write_json(page)
+        return
+    if page.messages or page.cursor is None:
+        _write_messages(page.messages, nothing)
+    if page.cursor is not None:
+        typer.echo(f"There {'are' if page.messages else 'may be'} more: --cursor {page.cursor}")
+
+
+def _write_messages(found: list[MessageInfo], nothing: str) -> None:
     """Write a table of messages, or the line that says that there are none."""
     if not found:
         typer.echo(nothing)

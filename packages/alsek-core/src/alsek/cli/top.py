@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
@@ -61,7 +61,7 @@ def top(
     """  # noqa: D301 - the escape keeps the lines of the examples apart
     look = inspector(url, namespace, partitions)
     if as_json:
-        write_json({"queues": [asdict(q) for q in look.queues()], "workers": [asdict(w) for w in look.workers()]})
+        write_json({"queues": look.queues(), "workers": look.workers()})
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ValidationError("alsek top needs a terminal; `alsek top --json` or `alsek queues` answer without one")

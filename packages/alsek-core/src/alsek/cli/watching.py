@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from alsek.cli.connection import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,14 +32,14 @@ def answer(
     if seconds is None:
         found = look()
         if as_json:
-            typer.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
+            typer.echo(json.dumps(plain(found), indent=2, default=str))
         else:
             console.print(show(found))
         return
     try:
         if as_json:
             while True:
-                typer.echo(json.dumps([asdict(one) for one in look()], default=str))
+                typer.echo(json.dumps(plain(look()), default=str))
                 time.sleep(seconds)
         elif console.is_terminal:
             _in_place(console, look, show, seconds)

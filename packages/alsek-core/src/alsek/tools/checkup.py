@@ -215,10 +215,10 @@ def _queues(queues: list[QueueInfo], workers: list[WorkerInfo]) -> Iterator[Find
             found = f"{queue.name} is paused{': ' + queue.paused.reason if queue.paused.reason else ''}"
             yield Finding("queues", "warning", found, f"`alsek resume {queue.name}` lets it go on")
         if queue.dead:
-            found = f"{queue.name} has {queue.dead:,} dead letters"
+            found = f"{queue.name} has {_counted(queue.dead, 'dead letter')}"
             yield Finding("queues", "warning", found, f"`alsek dlq list {queue.name}` tells why")
     if not lonely:
-        yield Finding("queues", "ok", f"{len(queues):,} queues: a worker listens wherever something waits")
+        yield Finding("queues", "ok", f"{_counted(len(queues), 'queue')}: a worker listens wherever something waits")
 
 
 def _workers(workers: list[WorkerInfo], now_ms: int, version: str) -> Iterator[Finding]:
@@ -232,4 +232,9 @@ def _workers(workers: list[WorkerInfo], now_ms: int, version: str) -> Iterator[F
         yield Finding("workers", "warning", found, "neighbouring releases run side by side: finish the upgrade soon")
     if not silent and not other:
         slots = sum(worker.slots for worker in workers)
-        yield Finding("workers", "ok", f"{len(workers):,} workers with {slots:,} slots, all of this release")
+        found = f"{_counted(len(workers), 'worker')} with {_counted(slots, 'slot')}, all of this release"
+        yield Finding("workers", "ok", found)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

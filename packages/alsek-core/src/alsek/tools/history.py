@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from alsek.tools.facts import Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from alsek.tools.facts import MessageInfo
+    from alsek.types import ExceptionDetails
 
 #: Ends that no worker brought about.
 _WITHOUT_AN_ATTEMPT: Final = {"expired", "revoked", "failed"}
 
 
-def timeline(info: MessageInfo, history: str) -> tuple[Step, ...]:
+class Life(NamedTuple):
+    """What a timeline is made of; see `MessageInfo`."""
+
+    state: str
+    created_at: int | None = None
+    claimed_at: int | None = None
+    ended_at: int | None = None
+    worker: str = ""
+    reason: str = ""
+    error: ExceptionDetails | None = None
+
+
+def timeline(life: Life, history: str) -> tuple[Step, ...]:
     """Give the steps of a message, the oldest first.
 
     Args:
-        info: What is known of it otherwise.
+        life: What is known of it otherwise.
         history: Of its attempts that did not end well, as its record keeps it.
     """
-    steps = [] if info.created_at is None else [Step(info.created_at, "submitted")]
+    steps = [] if life.created_at is None else [Step(life.created_at, "submitted")]
     steps += [step for line in history.split("\n") if (step := _of_line(line)) is not None]
-    if info.state == "running" and info.claimed_at is not None:
-        steps.append(Step(info.claimed_at, "running", info.worker))
-    elif info.state == "succeeded" and info.ended_at is not None:
-        began = info.claimed_at if info.claimed_at is not None else info.ended_at
-        steps.append(Step(began, "succeeded", info.worker, duration_ms=info.ended_at - began))
-    elif info.state in _WITHOUT_AN_ATTEMPT and info.ended_at is not None:
-        steps.append(Step(info.ended_at, info.state, note=_error(info)))
-    elif info.state == "dead" and info.ended_at is not None:
-        steps.append(Step(info.ended_at, "dead", note=info.reason))
+    if life.state == "running" and life.claimed_at is not None:
+        steps.append(Step(life.claimed_at, "running", life.worker))
+    elif life.state == "succeeded" and life.ended_at is not None:
+        began = life.claimed_at if life.claimed_at is not None else life.ended_at
+        steps.append(Step(began, "succeeded", life.worker, duration_ms=life.ended_at - began))
+    elif life.state in _WITHOUT_AN_ATTEMPT and life.ended_at is not None:
+        steps.append(Step(life.ended_at, life.state, note=_error(life)))
+    elif life.state == "dead" and life.ended_at is not None:
+        steps.append(Step(life.ended_at, "dead", note=life.reason))
     return tuple(steps)
 
 
@@ -61,7 +73,7 @@ def _of_line(line: str) -> Step | None:
     return Step(began, how, token.partition(".")[0], duration_ms=ended - began, note=note)
 
 
-def _error(info: MessageInfo) -> str:
-    if info.error is None:
+def _error(life: Life) -> str:
+    if life.error is None:
         return ""
-    return " ".join(f"{info.error.name.rpartition('.')[2]}: {info.error.text or ''}".split())
+    return " ".join(f"{life.error.name.rpartition('.')[2]}: {life.error.text or ''}".split())

@@ -25,7 +25,7 @@ STATES: Final = tuple(LETTERS)
 
 #: Most messages of one page, and most that are looked at to fill it when a task is asked for.
 MOST_IN_A_PAGE: Final = 500
-_MOST_LOOKED_AT: Final = 5_000
+_MOST_LOOKED_AT: Final = 1_000
 
 
 class Looking:
@@ -117,16 +117,17 @@ class Looking:
         place = None if cursor is None else open_place(cursor)
         found: list[MessageInfo] = []
         looked_at = 0
+        # Of messages that are only looked at, no more is read than their task.
+        step = limit if task is None else MOST_IN_A_PAGE
         while looked_at < _MOST_LOOKED_AT:
-            places = self._look.page(queue, state, place, limit)
+            places = self._look.page(queue, state, place, step)
             looked_at += len(places)
-            infos = self._infos([place.uuid for place in places], places, state)
-            for place, info in zip(places, infos, strict=True):
-                if task is None or info.task == task:
-                    found.append(info)
-                if len(found) >= limit:
-                    return Page(found, pack_place(place))
-            if len(places) < limit:
+            chosen = places if task is None else self._of_task(places, task)
+            left = limit - len(found)
+            found += self._infos(chosen[:left], state)
+            if len(chosen) >= left:
+                return Page(found, pack_place(chosen[left - 1]))
+            if len(places) < step:
                 return Page(found, None)
             place = places[-1]
         return Page(found, pack_place(place) if place is not None else None)
@@ -167,7 +168,7 @@ class Looking:
         return explain(info, around)
 
     def check_queue(self, queue: str) -> None:
-        """Refuse the name of a queue that nobody knows, where others are known.
+        """Refuse the name of a queue that nobody knows.
 
         Raises:
             ValidationError: That cannot be the name of a queue.
@@ -177,10 +178,21 @@ class Looking:
         names = self.broker.redis.queue_names()
         if queue not in names:
             names |= {heard for worker in self._roster.listeners() or [] for heard in worker.queues}
-        if names and queue not in names:
+        if queue not in names:
             close = get_close_matches(queue, names, 1)
             hint = f"did you mean {close[0]}?" if close else "it never had a message, and no worker listens to it"
+            if not names:
+                hint = f"no queue has had a message in namespace {self.broker.redis.namespace} yet"
             raise UnknownQueueError(f"there is no queue {queue}: {hint}", queue=queue)
+
+    def check_task(self, name: str) -> None:
+        """Refuse the name of a task that no worker has described, where some have described others.
+
+        Raises:
+            UnknownTaskError: So it is.
+        """
+        if self.tasks():
+            self.task(name)
 
     def now_ms(self) -> int:
         """Give Redis' own time, ms since the epoch: all times here are told by it."""
@@ -219,16 +231,18 @@ class Looking:
             for facts in self._look.queues(names, now)
         ]
 
-    def _infos(self, uuids: list[str], places: list[Place], state: str) -> list[MessageInfo]:
-        infos = []
+    def _of_task(self, places: list[Place], task: str) -> list[Place]:
+        tasks = self._look.tasks_of([place.uuid for place in places])
+        return [place for place in places if tasks.get(place.uuid) == task]
+
+    def _infos(self, places: list[Place], state: str) -> list[MessageInfo]:
+        # One that ended between the two looks left a receipt, for which its score says nothing.
         serializer = self.broker.backend.serializer
-        for uuid, place, record in zip(uuids, places, self._look.records(uuids), strict=True):
-            info = told(uuid, record, serializer)
-            if not isinstance(record, bytes):  # else it ended between the two looks
-                due, lease = (place.score if state == kind else None for kind in ("delayed", "running"))
-                info = with_times(info, due, lease)
-            infos.append(info)
-        return infos
+        timed = {"delayed": "due", "running": "lease"}.get(state, "")
+        return [
+            told(place.uuid, record, serializer, **({timed: place.score} if timed else {}))
+            for place, record in zip(places, self._look.records([place.uuid for place in places]), strict=True)
+        ]
 
     def _state(self, before: MessageInfo) -> str:
         (record,) = self._look.records([before.uuid])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,12 +37,12 @@ def store(broker: Broker) -> ScheduleStore:
 
 
 @pytest.fixture
-def start(broker: Broker, redis_url: str) -> Iterator[Callable[..., Scheduler]]:
-    """Starts schedulers in this process, each with connections of its own."""
+def start_at(redis_url: str) -> Iterator[Callable[..., Scheduler]]:
+    """Starts schedulers for so many partitions in this process, each with connections of its own."""
     running: list[Scheduler] = []
 
-    def begin(*tasks: Any, package: str | None = None, lease_ms: int = LEASE_MS) -> Scheduler:
-        own = Broker(RedisBackend(redis_url, partitions=broker.keys.partitions))
+    def begin(partitions: int, *tasks: Any, package: str | None = None, lease_ms: int = LEASE_MS) -> Scheduler:
+        own = Broker(RedisBackend(redis_url, partitions=partitions))
         scheduler = Scheduler(own, tasks, package, Settings(lease_ms=lease_ms)).start()
         running.append(scheduler)
         return scheduler
@@ -50,6 +51,12 @@ def start(broker: Broker, redis_url: str) -> Iterator[Callable[..., Scheduler]]:
     for scheduler in running:
         scheduler.stop()
         scheduler.store.broker.backend.close()
+
+
+@pytest.fixture
+def start(broker: Broker, start_at: Callable[..., Scheduler]) -> Callable[..., Scheduler]:
+    """Starts schedulers for the partitions of the test."""
+    return partial(start_at, broker.keys.partitions)
 
 
 @pytest.fixture

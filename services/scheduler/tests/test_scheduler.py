@@ -12,6 +12,7 @@ from alsek import Broker, Message, task
 from alsek.core.schedules import FirePolicy, ScheduleStore
 from alsek.core.schedules.template import fire_uuid
 from alsek.core.triggers import CronTrigger, DateTrigger, IntervalTrigger
+from alsek.storage.backends.redis import RedisBackend
 from alsek.tools.exposition import Exposition
 from alsek.tools.fsck import audit
 from alsek.tools.probes import Address, Probes, ProbeServer
@@ -224,6 +225,28 @@ def test_skip_and_queue_one_hold_while_a_message_waits(store: ScheduleStore, bro
     assert message is not None
     broker.remove(message)
     fired(store, "queue", 2)
+
+
+def test_a_damaged_partition_does_not_stop_the_others(
+    redis_url: str, redis_client: redis.Redis, start_at: Callable[[int], Scheduler]
+) -> None:
+    store = ScheduleStore(Broker(RedisBackend(redis_url, partitions=3)))
+    names = {store.keys.partition(name): name for name in map(str, range(20))}
+    for name in names.values():
+        store.create(name, "work", IntervalTrigger(milliseconds=50), queue="q")
+    due = f"{store.keys.tag(0)}schedules:due"
+    redis_client.rename(due, "kept")
+    redis_client.set(due, "no index")
+
+    scheduler = start_at(3)
+    fired(store, names[1], 3)
+    fired(store, names[2], 3)
+
+    assert store.get(names[0]).fired == 0
+    assert scheduler.is_live()[0]
+    redis_client.rename("kept", due)
+    fired(store, names[0], 1)
+    store.broker.backend.close()
 
 
 class Slow:

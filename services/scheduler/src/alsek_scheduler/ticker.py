@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from alsek.exceptions import AlsekError, BackendFullError, BackendUnavailableError
 from alsek.logging import get_logger
-from alsek.storage.backends.redis.schedules import MOST_SCHEDULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,9 @@ _MOST_MESSAGES: Final = 100
 
 #: Pause after Redis did not answer, seconds.
 _PAUSE_S: Final = 0.2
+
+#: Pause after anything else went wrong, seconds.
+_FAILED_S: Final = 1.0
 
 #: What a call that is under way gets to end when the lead is handed over, seconds.
 _PATIENCE_S: Final = 0.5
@@ -65,6 +68,8 @@ class Ticker:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alsek-ticker", daemon=True)
         self._count_at = 0.0
+        #: Partitions that could not be served, and when to try again (monotonic seconds).
+        self._blocked: dict[int, float] = {}
         #: When it last came by here (monotonic seconds); for probes.
         self.turned_at = time.monotonic()
 
@@ -90,32 +95,31 @@ class Ticker:
                 continue
             try:
                 self._lead(epoch)
-            except BackendUnavailableError as error:
-                log.debug("tick.unreachable", reason=str(error))
-                self._stopping.wait(_PAUSE_S)
-            except BackendFullError as error:
-                log.error("tick.refused", reason=str(error))
-                self._stopping.wait(1.0)
-            except AlsekError as error:
-                log.error("tick.failed", reason=str(error))
-                self._stopping.wait(1.0)
-            except Exception:
-                log.exception("tick.failed")
-                self._stopping.wait(1.0)
+            except Exception as error:  # noqa: BLE001  (a scheduler that stops firing is worse than any error)
+                self._stopping.wait(_told(error))
 
     def _lead(self, epoch: int) -> None:
-        """Fire until we lead no longer; raises what Redis raises."""
+        """Fire until we lead no longer; raises what the subscription raises."""
         self._planner.forget()
         with self._store.broker.redis.subscriber.open((self._store.keys.scheduler_channel,)) as told:
             while not self._stopping.is_set() and self._election.epoch == epoch:
-                self.turned_at = now = time.monotonic()
-                if now >= self._count_at:
-                    self._ledger.counts = self._store.counts()
-                    self._count_at = now + _COUNT_S
+                self.turned_at = time.monotonic()
+                self._count()
                 deadline = self._tick(epoch)
                 if deadline is None:
                     return
                 self._rest(epoch, told, deadline)
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if now < self._count_at:
+            return
+        self._count_at = now + _COUNT_S
+        try:
+            self._ledger.counts = self._store.counts(patience=0)
+        except AlsekError as error:
+            # Only metrics want to know; whoever can be fired is.
+            log.debug("count.failed", reason=str(error))
 
     def _rest(self, epoch: int, told: Subscription, deadline: float) -> None:
         """Sleep until then, or until somebody tells of a change."""
@@ -130,27 +134,42 @@ class Ticker:
             pass
 
     def _tick(self, epoch: int) -> float | None:
-        """Fire all that is due; gives when to look again (monotonic seconds), or `None`: another one leads."""
+        """Fire all that is due; gives when to look again (monotonic seconds), or `None`: another one leads.
+
+        A partition that cannot be served, because its node is away or what stands there is damaged, is tried again
+        after a pause, and does not hold up the others.
+        """
         deadline = time.monotonic() + self._settings.look_around_ms / 1000
         for partition in range(self._store.keys.partitions):
-            more = True
-            while more:
-                if self._stopping.is_set() or self._election.epoch != epoch:
-                    return None
-                hand = self._store.verbs.read_due(self._run_one(partition, epoch))
-                answered = time.monotonic()
-                if not hand.leads:
-                    self._election.refused(epoch)
-                    return None
-                more = len(hand.due) >= MOST_SCHEDULES
-                if hand.due:
-                    if not self._fire(partition, epoch, hand.due, hand.now_ms):
-                        return None
-                    # What has been advanced may be due again at once, or soonest of all.
-                    more = True
-                elif hand.wait_ms is not None:
-                    deadline = min(deadline, answered + hand.wait_ms / 1000)
+            if (blocked_until := self._blocked.get(partition, 0.0)) > time.monotonic():
+                deadline = min(deadline, blocked_until)
+                continue
+            try:
+                again = self._serve(partition, epoch)
+                self._blocked.pop(partition, None)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the other partitions have to be served)
+                again = self._blocked[partition] = time.monotonic() + _told(error, partition=partition)
+            if again is None:
+                return None
+            deadline = min(deadline, again)
         return deadline
+
+    def _serve(self, partition: int, epoch: int) -> float | None:
+        """Fire all that is due in one partition; as `_tick`."""
+        while True:
+            if self._stopping.is_set() or self._election.epoch != epoch:
+                return None
+            hand = self._store.verbs.read_due(self._run_one(partition, epoch))
+            answered = time.monotonic()
+            if not hand.leads:
+                self._election.refused(epoch)
+                return None
+            # What has been advanced may be due again at once, or soonest of all: look again after firing.
+            if hand.due:
+                if not self._fire(partition, epoch, hand.due, hand.now_ms):
+                    return None
+            else:
+                return math.inf if hand.wait_ms is None else answered + hand.wait_ms / 1000
 
     def _fire(self, partition: int, epoch: int, due: Sequence[Due], now_ms: int) -> bool:
         firings = self._planner.plan(partition, due, now_ms)
@@ -175,6 +194,18 @@ class Ticker:
         call = self._store.verbs.due(partition, epoch, self._settings.identity)
         reply: list[object] = self._store.broker.redis.links.execute([call])[0]
         return reply
+
+
+def _told(error: Exception, **where: object) -> float:
+    """Log what went wrong; gives how long to wait before the next attempt, seconds."""
+    if isinstance(error, BackendUnavailableError):
+        log.debug("tick.unreachable", reason=str(error), **where)
+        return _PAUSE_S
+    if isinstance(error, AlsekError):
+        log.error("tick.refused" if isinstance(error, BackendFullError) else "tick.failed", reason=str(error), **where)
+    else:
+        log.error("tick.failed", exc_info=error, **where)
+    return _FAILED_S
 
 
 def _batches(firings: Sequence[Firing]) -> Iterator[list[Firing]]:

@@ -92,10 +92,14 @@ class Reading:
             instants.append(after := found)
         return [from_ms(instant, shown.trigger.zone) for instant in instants[:count]]
 
-    def counts(self) -> ScheduleCounts:
-        """Count the schedules by state; costs the same however many there are."""
+    def counts(self, *, patience: float = _PATIENCE_S) -> ScheduleCounts:
+        """Count the schedules by state; costs the same however many there are.
+
+        Args:
+            patience: Seconds for which an unreachable Redis is tried again.
+        """
         raw = self.broker.redis.links.execute(
-            [self.verbs.count(partition) for partition in range(self.keys.partitions)], patience=_PATIENCE_S
+            [self.verbs.count(partition) for partition in range(self.keys.partitions)], patience=patience
         )
         active, paused, broken, total = 0, 0, 0, 0
         for one in map(self.verbs.read_count, raw):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alsek.exceptions import CorruptMessageError, UnsupportedMessageVersionError
+from alsek.storage.backends.redis.receipts import last_claims
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,13 +32,7 @@ def unwritten(broker: Broker, consumer_id: str, known: Collection[str]) -> list[
         BackendUnavailableError: Redis did not answer.
     """
     lost: list[Message] = []
-    for partition in range(broker.keys.partitions):
-        receipt = broker.redis.links.command("GET", f"{broker.keys.tag(partition)}c:{consumer_id}")
-        if not receipt:
-            continue
-        # "<token> <queue number> <uuid> <uuid>…", one line for each queue.
-        token, _, claimed = receipt.decode("utf-8", "replace").partition(" ")
-        uuids = [uuid for line in claimed.split("\n") for uuid in line.split(" ")[1:]]
+    for token, uuids in last_claims(broker.redis, consumer_id):
         for uuid in uuids:
             try:
                 message = None if uuid in known else broker.find(uuid)

@@ -181,7 +181,9 @@ class QueueModel:
         if taken:
             lines = [" ".join([str(number), *uuids]) for number, uuids in taken.items()]
             partition.kept[f"c:{consumer}"] = Kept(f"{token} " + "\n".join(lines), now + self.policy.receipt_ms)
-        return Hand(now, self._next(now, interests, grace, closed, full=len(hand) >= want), offsets, hand)
+        full = len(hand) >= want
+        others = frozenset() if full else self._leave_to_others(interests, closed)
+        return Hand(now, self._next(now, interests, grace, closed, others, full=full), offsets, hand, others)
 
     def renew(self, now: int, queues: Sequence[str], leases: Sequence[Held]) -> list[int]:
         """Extend leases that their callers still hold, and delete dead letters whose time is over."""
@@ -681,7 +683,24 @@ class QueueModel:
             del ready[uuid]
         return popped, offset
 
-    def _next(self, now: int, interests: Sequence[Interest], grace: int, closed: set[str], *, full: bool) -> int | None:
+    def _leave_to_others(self, interests: Sequence[Interest], closed: set[str]) -> frozenset[str]:
+        """Pass the wake marker on where what is left is for others; gives the queues."""
+        left = [interest.queue for interest in interests if interest.tasks and interest.queue not in closed]
+        left = [queue for queue in left if self.partition.queue(queue).ready]
+        for queue in left:
+            self.partition.queue(queue).marked = True
+        return frozenset(left)
+
+    def _next(
+        self,
+        now: int,
+        interests: Sequence[Interest],
+        grace: int,
+        closed: set[str],
+        others: frozenset[str],
+        *,
+        full: bool,
+    ) -> int | None:
         """When to look again. A full hand that leaves work behind wakes the next consumer instead."""
         homes = [(interest, self.partition.queue(interest.queue)) for interest in interests]
         unpaused = [(interest, home) for interest, home in homes if interest.queue not in closed]
@@ -692,6 +711,7 @@ class QueueModel:
         times = [min(home.delayed.values()) for _, home in unpaused if home.delayed]
         times += [max(grace, min(home.leases.values())) for _, home in homes if home.leases]
         times += [now for interest, home in unpaused if home.ready and not interest.tasks]
+        times += [now + (1000 if len(self.partition.queue(queue).ready) > WINDOW else 100) for queue in others]
         return int(max(0, min(times) - now)) if times else None
 
     def _held_by(self, token: str, receipt: str, interests: Sequence[Interest]) -> list[Claimed]:

@@ -120,6 +120,7 @@ class Consumer:
         self._standing: _Claim | None = None
         #: A moment in Redis' time (ms), and one on our clock (monotonic seconds) that was not later.
         self._moment = (0, -math.inf)
+        self._others: frozenset[str] = frozenset()  # queues in which others have the wake marker until our next look
         self.next_ms: float | None = None  # until something falls due, as the last look saw it; None: nothing will
         ceiling = backoff.ceiling if backoff is not None else None
         self._look_around_s = min(_LOOK_AROUND_S, broker.lease_ms / 2000, (ceiling or math.inf) / 1000)
@@ -170,7 +171,7 @@ class Consumer:
         self._unanswered = []
         codes = made.codes(replies[: len(made.calls)])
         messages: list[Message] = []
-        self.next_ms = None
+        self.next_ms, self._others = None, frozenset()
         for claim, reply in zip(at_once, replies[len(made.calls) :], strict=True):
             self._absorb(claim, reply, before, messages)
         for claim in claims[len(at_once) :]:
@@ -207,17 +208,14 @@ class Consumer:
         """
         if self._sleepers.asleep and not self._sleepers.apart:
             return
-        queues = [interest.queue for interest in self._wanted()]
-        seconds = self._look_around_s
-        if self.next_ms is not None:
-            seconds = min(seconds, self.next_ms / 1000 + 0.001)
-        keys = self.broker.keys
-        queues = queues or [""]  # no queue exists yet: look again after the timeout
+        keys, soon_s = self.broker.keys, math.inf if self.next_ms is None else self.next_ms / 1000 + 0.001
+        queues = [interest.queue for interest in self._wanted() if interest.queue not in self._others]
+        queues = queues or [""]  # nothing that could wake us: look again after the timeout
         ahead = min(want, _MOST_STANDING) if self.may_stand and not self._unanswered else 0
         standing = next(iter(self._claims(ahead)), None)
         self._sleepers.fall_asleep(
             lambda partition: [keys.wake(queue, partition) for queue in queues],
-            seconds,
+            min(self._look_around_s, soon_s),
             standing.call if standing else None,
         )
         self._standing = standing
@@ -239,7 +237,7 @@ class Consumer:
         messages: list[Message] = []
         if standing is None or reply is None:
             return Woken(messages, more=True)
-        self.next_ms = None
+        self.next_ms, self._others = None, frozenset()
         self._absorb(standing, reply, self._moment[1], messages)
         return Woken(messages, more=self.next_ms == 0)
 
@@ -300,6 +298,7 @@ class Consumer:
 
     def _absorb(self, claim: _Claim, reply: Any, before: float, messages: list[Message]) -> None:
         hand = Verbs.read_claim(reply, claim.interests)
+        self._others |= hand.others
         if len(hand.messages) >= claim.want:
             self.next_ms = 0
         elif hand.next_ms is not None:

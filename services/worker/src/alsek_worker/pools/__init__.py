@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek_worker.settings import Settings
 
-#: A child that shares a queue with another mechanism may miss a wake-up, which the other's children consumed:
-#: it looks for itself this often (ms).
-SHARED_QUEUE_LOOK_MS = 1_000
+#: A child that shares a queue with another mechanism is woken by the other's children, once they saw that a message is
+#: not for them: should one of them be too busy for that, it looks for itself this often (ms).
+SHARED_QUEUE_LOOK_MS = 5_000
 
 
 def consumer_of(broker: Broker, settings: Settings) -> Consumer:

@@ -118,12 +118,13 @@ class Claimed(NamedTuple):
 
 
 class Hand(NamedTuple):
-    """What a claim brought: messages, and when to look again (ms; `None`: nothing is due)."""
+    """What a claim brought: messages, when to look again (ms; `None`: nothing is due), and queues left to others."""
 
     now_ms: int
     next_ms: int | None
     offsets: list[int]
     messages: list[Claimed]
+    others: frozenset[str] = frozenset()
 
 
 class Interest(NamedTuple):
@@ -185,10 +186,13 @@ class Verbs:
         """Read the reply of `claim`."""
         messages: list[Claimed] = []
         offsets: list[int] = []
+        others: set[str] = set()
         at = 3
         for interest, told in zip(interests, _text(reply[2]).split(), strict=True):
-            offset, _, count = told.partition(":")
+            offset, count, rest = told.split(":")
             offsets.append(int(offset))
+            if rest:
+                others.add(interest.queue)
             queue, end = interest.queue, at + 4 * int(count)
             for i in range(at, end, 4):
                 raw_uuid, raw_name, body, past = reply[i : i + 4]
@@ -198,7 +202,7 @@ class Verbs:
                 messages.append(Claimed(queue, uuid, task_name, body, *_past(past)))  # type: ignore[arg-type]  # a text
             at = end
         next_ms = int(reply[1])
-        return Hand(int(reply[0]), None if next_ms < 0 else next_ms, offsets, messages)
+        return Hand(int(reply[0]), None if next_ms < 0 else next_ms, offsets, messages, frozenset(others))
 
     def renew(self, partition: int, queues: Sequence[str], leases: Iterable[Held]) -> Call:
         """Extend leases. Reply: a code for each."""

@@ -9,8 +9,10 @@
 --
 -- A paused queue gives nothing; the leases of what still runs there are recovered all the same.
 --
--- Returns  {now, ms until something falls due or -1, "offset:messages" of each queue, then for each message
+-- Returns  {now, ms until something falls due or -1, "offset:messages:others" of each queue, then for each message
 --           uuid, task, body, past}
+--           others: "o" when what is left is for others, who have the wake marker now: until the next look, the caller
+--           sleeps without it
 --           past: "" for a first delivery of usual priority, else "priority retries deliveries fence details"
 -- A repeat with the same token answers the same messages (as far as their leases still stand).
 -- include: _prelude
@@ -33,10 +35,11 @@ local function hand_out(qi, id, task, body, past)
   counts[qi] = counts[qi] + 1
 end
 
--- Say how often each queue is looked at from where, and how many messages it gave.
+-- Say from where each queue is looked at next, how many messages it gave, and whether the rest is for others.
+local others = {}
 local function count_up(offsets)
   local told = {}
-  for qi = 1, queues do told[qi] = offsets[qi] .. ':' .. counts[qi] end
+  for qi = 1, queues do told[qi] = offsets[qi] .. ':' .. counts[qi] .. ':' .. (others[qi] or '') end
   reply[3] = table.concat(told, ' ')
 end
 
@@ -189,7 +192,15 @@ else
     if open(qi) then
       local due = redis.call('ZRANGE', qkey(qi, DELAYED), 0, 0, 'WITHSCORES')[2]
       if due then soonest = math.min(soonest, tonumber(due)) end
-      if unfiltered[qi] and redis.call('ZCARD', qkey(qi, READY)) > 0 then soonest = now end
+      local left = redis.call('ZCARD', qkey(qi, READY))
+      if left > 0 and unfiltered[qi] then
+        soonest = now
+      elseif left > 0 then
+        -- The marker may have meant them. A long line costs more to look through, and is looked through less often.
+        others[qi] = 'o'
+        wake(qi)
+        soonest = math.min(soonest, now + (left > 500 and 1000 or 100))
+      end
     end
     local lapse = redis.call('ZRANGE', qkey(qi, LEASES), 0, 0, 'WITHSCORES')[2]
     if lapse then soonest = math.min(soonest, math.max(tonumber(lapse), grace)) end

@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-all test-python check bench e2e e2e-browser chaos reference dashboards format lock assets clean secrets chart helm-test prometheus-test
+.PHONY: help env demo up test test-all test-python check bench e2e e2e-browser chaos reference dashboards format lock assets clean secrets chart helm-test prometheus-test e2e-compose
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,8 +59,11 @@ e2e-browser: $(VENV)/.dev ## the dashboard in a real browser (Debian: apt instal
 helm-test: $(VENV)/.dev ## the Helm chart: lint, every toggle, every values file against the schemas of Kubernetes
 	@$(BIN)/python -m pytest tests/helm -n $(JOBS) -m "heavy or not heavy" --timeout 600 $(ARGS)
 
-prometheus-test: $(VENV)/.dev ## rules and dashboards: what they ask for is exported, promtool's cases (Debian: apt install prometheus)
-	@$(BIN)/python -m pytest tests/prometheus $(ARGS)
+prometheus-test: $(VENV)/.dev ## rules and dashboards against a real Prometheus and promtool (Debian: apt install prometheus)
+	@$(BIN)/python -m pytest tests/prometheus -m "heavy or not heavy" --timeout 300 $(ARGS)
+
+e2e-compose: $(VENV)/.dev ## build and start compose.yaml on a Docker engine, and kill its parts (Debian: apt install docker.io docker-compose debootstrap)
+	@$(BIN)/python -m pytest tests/compose -m heavy -s $(ARGS)
 
 chaos: $(VENV)/.dev ## the fault tests again, longer and with the slow ones (replay: ALSEK_CHAOS_SEED=n)
 	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests -n $(JOBS) \

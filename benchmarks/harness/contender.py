@@ -44,6 +44,10 @@ class Contender:
             return [node, str(self.folder / "adapter.cjs"), *arguments]
         return [str(self._python()), str(self.folder / "adapter.py"), *arguments]
 
+    def program(self, name: str) -> Path:
+        """Give a console script of its environment."""
+        return self._python().parent / name
+
     def environment(self) -> dict[str, str]:
         """Give what its processes need to find their libraries."""
         if self.runtime == "node":

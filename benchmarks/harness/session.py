@@ -78,7 +78,7 @@ class Session:
         log = self.folder / f"{command}.log"
         with log.open("wb") as errors:
             process = subprocess.Popen(
-                words, env=self._environment(), cwd=self.folder, text=True,
+                words, env=self.environment(), cwd=self.folder, text=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
         try:
@@ -93,7 +93,7 @@ class Session:
         native = self.contender.native_processes
         started = []
         for _ in range(1 if native else processes):
-            env = self._environment() | {"BENCH_PROCESSES": str(processes if native else 1)}
+            env = self.environment() | {"BENCH_PROCESSES": str(processes if native else 1)}
             log = self.folder / f"worker-{len(self.workers)}.log"
             worker = Worker(self.contender.command("worker"), env, log, self.folder)
             self.workers.append(worker)
@@ -117,7 +117,8 @@ class Session:
         """Give the workers' last words."""
         return "\n".join(worker.complaint() for worker in self.workers)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Give what its processes are told."""
         own = {"BENCH_REDIS_URL": self.server.url, "BENCH_TALLY": str(self.tally.folder)}
         # Bytecode stays cached: every contender boots warm.
         return os.environ | self.contender.environment() | self._env | own

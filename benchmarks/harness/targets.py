@@ -32,7 +32,7 @@ class Target:
 def targets(folder: Path, contenders: Sequence[Contender]) -> list[Target]:
     """Read the results in a folder and compare; lines without figures stay empty."""
     comparison = _Comparison(folder, contenders)
-    for ask in (_drain, _submit, _waiting, _process_pool, _io, _idle, _redis, _look, _crash, _schedules):
+    for ask in (_drain, _submit, _waiting, _process_pool, _io, _idle, _redis, _look, _crash, _schedules, _http):
         ask(comparison)
     return comparison.lines
 
@@ -72,6 +72,10 @@ class _Comparison:
         met = None if ours is None or bound is None else ours <= bound
         wanted = "-" if bound is None else f"<= {bound:,.4g} {unit}"
         self.lines.append(Target(what, wanted, ours, met))
+
+    def at_least(self, what: str, ours: float | None, bound: float, unit: str) -> None:
+        met = None if ours is None else ours >= bound
+        self.lines.append(Target(what, f">= {bound:,.4g} {unit}", ours, met))
 
     def _pick(self, scenario: str, key: str, names: set[str], pick: Callable[..., float]) -> float | None:
         found = [row.median(key) for row in load(self._folder, scenario) if row.contender in names]
@@ -171,3 +175,15 @@ def _schedules(compare: _Comparison) -> None:
         ("redis_ratio", "Redis CPU/fire, 100,000 schedules / 100", 1.5, "x"),
     ):
         compare.at_most(what, compare.ours("scheduler", "schedules", key), bound, unit)
+
+
+def _http(compare: _Comparison) -> None:
+    ours, bare = compare.ours("http", "http_enqueue", "rate"), compare.best("bare", "http_enqueue", "rate")
+    compare.ratio("HTTP: single enqueue / bare endpoint", ours, bare, 0.7)
+    compare.at_least("HTTP: batch enqueue", compare.ours("http", "http_batch", "rate"), 20_000, "/s")
+    compare.at_most("HTTP: events lost", compare.ours("http", "http_events", "lost"), 0, "")
+    compare.at_most("HTTP: added latency of events, p99", compare.ours("http", "http_events", "p99"), 50, "ms")
+    compare.at_most(
+        "HTTP: overview at 1,000,000 messages, p95", compare.ours("http", "http_overview", "p95"), 200, "ms"
+    )
+    compare.at_most("HTTP: growth of memory in ten minutes", compare.ours("http", "http_soak", "growth"), 1, "%")

@@ -31,6 +31,8 @@ class Alsek(Adapter):
         asked = options()
         if asked.variant == "scheduler":
             return [program("alsek"), "scheduler", "--url", asked.redis_url, "--log-level", "WARNING"]
+        if asked.variant == "http":
+            return [program("alsek"), "api", "--port", "0", "--url", asked.redis_url]
         line = [program("alsek"), f"{asked.variant}-pool", "bench_tasks", "--log-level", "WARNING"]
         if asked.variant == "process":
             line += ["--n_processes", str(asked.concurrency or asked.processes)]

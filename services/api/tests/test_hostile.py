@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
+import select
 import socket
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +15,8 @@ import pytest
 from harness.eventually import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
     from api_stage import Stage
 
@@ -237,29 +243,60 @@ def test_who_sends_too_slowly_is_let_go(stage: Stage) -> None:
 
 def test_slow_clients_take_no_more_than_their_places(stage: Stage) -> None:
     stage.running = stage.serve("--max-connections", "50")
+
+    crowd(stage, 200, 50)
+
+
+@pytest.mark.slow
+def test_ten_thousand_slow_clients_take_no_more_than_their_places(stage: Stage) -> None:
+    with many_files(20_000):  # the service takes the limit over
+        stage.running = stage.serve("--max-connections", "4000")
+
+        crowd(stage, 10_000, 4_000)
+
+
+def crowd(stage: Stage, count: int, places: int) -> None:
+    """Have many clients that never finish their request: no more than the places are served, and memory is bounded."""
     client = stage.client(stage.running)
     assert client.get("/livez").status_code == 200
+    rss_before = rss_mb(stage.running.process.pid)
     slow = []
-    for _ in range(200):
+    for _ in range(count):
         connection = socket.create_connection(("127.0.0.1", stage.running.port), timeout=30)
         connection.sendall(b"GET /livez HTTP/1.1\r\n")
         slow.append(connection)
 
-    def refused() -> int:
-        count = 0
+    def held() -> int:
+        """How many have been told nothing yet: not that there is no room, nor that they are too slow."""
+        poll = select.poll()
         for connection in slow:
-            connection.settimeout(0.01)
-            try:
-                count += connection.recv(12, socket.MSG_PEEK).startswith(b"HTTP/1.1 503")
-            except (TimeoutError, ConnectionResetError):
-                continue
-        return count
+            poll.register(connection, select.POLLIN)
+        return count - len(poll.poll(0))
 
-    eventually(lambda: refused() >= 140, 20, what="most are refused")
+    eventually(lambda: held() <= places, 60, what="the others are refused")
     assert client.get("/livez").status_code == 200  # its connection was there before
+    assert rss_mb(stage.running.process.pid) - rss_before < 50 + 0.05 * places
     for connection in slow:
         connection.close()
-    eventually(lambda: stage.client(stage.running).get("/livez").status_code == 200, 20, what="there is room again")
+    eventually(lambda: stage.client(stage.running).get("/livez").status_code == 200, 30, what="there is room again")
+
+
+def rss_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+@contextmanager
+def many_files(wanted: int) -> Iterator[None]:
+    """Let this process and its children open many files; where the machine does not allow it, skip."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"this machine allows {hard:,} open files, and this needs {wanted:,}: ulimit -Hn")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_nothing_secret_is_logged(shared: Stage) -> None:

@@ -132,7 +132,7 @@ def test_fail_overs_again_and_again_lose_nothing(processes: Processes, journal: 
             producer.more(100)
 
         stage.drained(120)
-        # A frozen primary that comes back takes writes until it is found out: see docs/guides/connecting.md.
+        # A frozen primary that comes back takes writes until it is found out: see docs/guides/operations.md.
         verdict = stage.verdict(max_duplicates=None, kills=kills, unheard_ms=4_000 if how == "pause" else 100)
 
         print(f"H1 {how}: {verdict} rounds={rounds} refused={producer.refused}", flush=True)

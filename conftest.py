@@ -8,6 +8,7 @@ import signal
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 SEED = "ALSEK_CHAOS_SEED"
 
@@ -18,6 +19,9 @@ def pytest_configure(config: pytest.Config) -> None:
     seed = os.environ.setdefault(SEED, str(secrets.randbelow(2**32)))
     if config.pluginmanager.hasplugin("hypothesispytest") and config.getoption("--hypothesis-seed", None) is None:
         config.option.hypothesis_seed = seed
+        # How long an example takes to make or to check says how crowded the machine is, and nothing of our code.
+        settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("patient")
 
 
 def pytest_report_header() -> str:

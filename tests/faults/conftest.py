@@ -8,6 +8,7 @@ import pytest
 
 from faults.arena import Arena
 from harness.fixtures import *  # noqa: F403 - works with and without a root conftest
+from harness.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from harness.journal import Journal
     from harness.processes import Processes
-    from harness.server import Server
 
 
 @pytest.fixture
@@ -24,3 +24,12 @@ def arena(processes: Processes, journal: Journal, server: Server, seed: int, tmp
     arena = Arena(processes, journal, server, seed)
     yield arena
     arena.close()
+
+
+@pytest.fixture
+def lasting_arena(processes: Processes, journal: Journal, seed: int) -> Iterator[Arena]:
+    """Whose server has on disk what it answered: with a sync each second, a slow disk lets a killed server forget."""
+    with Server(appendfsync="always") as server:
+        arena = Arena(processes, journal, server, seed)
+        yield arena
+        arena.close()

@@ -23,7 +23,8 @@ OUTAGES_S = {"long": 2.5 * LEASE_S, "short": 0.85 * LEASE_S}
 @pytest.mark.parametrize("length", OUTAGES_S)
 @pytest.mark.parametrize("how", ["frozen", "killed"])
 @pytest.mark.timeout(3600)
-def test_an_outage_starts_nothing_twice(arena: Arena, how: str, length: str) -> None:
+def test_an_outage_starts_nothing_twice(lasting_arena: Arena, how: str, length: str) -> None:
+    arena = lasting_arena
     seconds = OUTAGES_S[length]
     pools = [arena.pool("worker", *OPTIONS, wait=False) for _ in range(2)]
     for pool in pools:

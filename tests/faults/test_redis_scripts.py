@@ -49,7 +49,8 @@ class Flusher:
 
 
 @pytest.mark.timeout(3600)
-def test_scripts_that_vanish_are_loaded_again(arena: Arena) -> None:
+def test_scripts_that_vanish_are_loaded_again(lasting_arena: Arena) -> None:
+    arena = lasting_arena
     total, restarts = chaos_size(1_500, 50_000), chaos_size(2, 20)
     pool = arena.pool("worker", *OPTIONS)
     flusher = Flusher(arena, 0.02).start()

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alsek.core.broker import Broker
 from alsek.core.message import Message
+from alsek.core.task import task
 from alsek.exceptions import UnknownTaskError
+from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.registry import Registry
 from alsek.tools.inspector import Inspector
+from alsek_worker.announcement import Announcement
+from alsek_worker.settings import Settings
+from alsek_worker.workload import of_tasks
 from harness.eventually import eventually
 from harness.processes import alsek
 
@@ -148,3 +155,16 @@ def test_an_idle_worker_costs_redis_next_to_nothing(stage: Stage) -> None:
     mine = ("cmdstat_evalsha", "cmdstat_blpop", "cmdstat_eval")
     sent = sum(after.get(name, {}).get("calls", 0) - before.get(name, {}).get("calls", 0) for name in mine)
     assert 1 <= sent <= 12, {name: (before.get(name), after.get(name)) for name in mine}
+
+
+def test_what_goes_wrong_while_it_tells_ends_no_heartbeat(redis_url: str) -> None:
+    broker = Broker(RedisBackend(redis_url))
+    add = task(broker)(int)
+
+    def children() -> list[Any]:
+        raise OSError("its ledger is gone")
+
+    settings = Settings(worker_id="w")
+    Announcement(of_tasks([add]), (), settings, children, lambda: "running").beat()
+
+    assert Registry(broker.redis).workers(0) == []

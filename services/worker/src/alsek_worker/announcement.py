@@ -84,10 +84,11 @@ class Announcement:
         A worker without work has nothing new to tell, and tells it once a lease.
         """
         worker, ttl_ms = self._settings.worker_id, self._settings.lease_ms * _LEASES
-        now, (said, text) = time.monotonic(), self._now()
-        if said == self._said and now - self._beaten < 0.9 * self._settings.lease_ms / 1000:
-            return
+        now = time.monotonic()
         try:
+            said, text = self._now()
+            if said == self._said and now - self._beaten < 0.9 * self._settings.lease_ms / 1000:
+                return
             if now - self._told >= _TELL_AGAIN_S or not self._registry.beat(worker, ttl_ms, text):
                 self._registry.beat(worker, ttl_ms, text, self._about(), self._specs())
                 self._told = now

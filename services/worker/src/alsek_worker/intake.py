@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 from alsek.core.settlement import Released, Settlement, Succeeded
 from alsek.exceptions import BackendError, BackendUnavailableError, LeaseLostError, RevokedError, TerminationError
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL
-from alsek_worker.attempt import Attempt
 from alsek_worker.bell import Bell
+from alsek_worker.holding import Holding
 from alsek_worker.pace import Pace, Pressure
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from alsek.core.consumer import Consumer
     from alsek.core.message import Message
+    from alsek_worker.attempt import Attempt
     from alsek_worker.control import Control, Order
     from alsek_worker.execution import Execution
     from alsek_worker.ledger import Ledger
@@ -77,15 +78,16 @@ class Intake:
         self._ledger, self._tally = ledger, ledger.tally
         self._control = control
         self._settings = settings
-        self._queue_index = {queue: i for i, queue in enumerate(settings.queues)}
         self._done: deque[Attempt] = deque()
         self._unsettled: list[Attempt] = []
-        self._held: dict[str, Attempt] = {}
+        self._held = Holding(ledger, execution, settings.queues)
         self._orders: deque[Order] = deque()
         self._pace = Pace(settings.concurrency, settings.prefetch_window_ms / 1000)
         self._accepting = True
-        self._resting = self._beside_work = False
-        self._pause_s, self._finished = 0.0, 0
+        self._resting = False
+        #: Whether the sleep under way began while something was held.
+        self._beside_work = False
+        self._pause_s = 0.0
         self._napping = False
         self._bell = Bell()
         self._pressure = Pressure(ledger)
@@ -179,9 +181,10 @@ class Intake:
         sent = self._unsettled
         settlements: list[Settlement] = [a.settlement for a in sent if a.settlement is not None]
         talkative = log.isEnabledFor(logging.INFO)
-        for settlement in settlements if talkative else ():
-            if isinstance(settlement, Succeeded):
-                log.info("Removing %s...", settlement.message.summary)
+        if talkative:
+            for settlement in settlements:
+                if isinstance(settlement, Succeeded):
+                    log.info("Removing %s...", settlement.message.summary)
         began = time.monotonic()
         codes, messages = self._consumer.exchange(settlements, max(0, want))
         self._tally.exchanged(time.monotonic() - began)
@@ -198,7 +201,7 @@ class Intake:
             self._rest_unless(more=len(messages) >= want)
 
     def _take(self, messages: Sequence[Message]) -> None:
-        attempts = [self._hold(message) for message in messages]
+        attempts = [self._held.hold(message) for message in messages]
         self._tally.claimed(messages)
         if self._accepting:
             self._slots.deliver(attempts)
@@ -220,24 +223,11 @@ class Intake:
             self._take(self._consumer.rouse())
             self._resting = False
 
-    def _hold(self, message: Message) -> Attempt:
-        lease = message.lease
-        assert lease is not None
-        slot = self._ledger.hold(message.uuid, lease.token, self._queue_index.get(message.queue, 0))
-        attempt = Attempt(message, self._execution.recipe(message), slot)
-        self._held[message.uuid] = attempt
-        return attempt
-
     def _let_go(self, attempt: Attempt) -> None:
-        # Once only: what was settled without its executor comes a second time when that ends after all, and by then
-        # the same uuid may be here again under a newer lease.
-        if self._held.get(attempt.message.uuid) is not attempt:
+        if not self._held.let_go(attempt):
             return
-        del self._held[attempt.message.uuid]
-        self._ledger.free(attempt.slot)
-        self._finished = self._ledger.done = self._finished + 1
         limit = self._settings.max_tasks_per_child
-        if limit is not None and self._finished >= limit:
+        if limit is not None and self._held.finished >= limit:
             self.retire(f"it ran {limit} tasks")
 
     def _room(self) -> int:
@@ -266,7 +256,7 @@ class Intake:
                 self._stop_accepting()
             case ("stop", *_):
                 self._stop_accepting()
-                for attempt in list(self._held.values()):
+                for attempt in self._held:
                     if not attempt.decided:
                         self._slots.interrupt(attempt, TerminationError)
             case ("revoke", str(uuid), str(token)):
@@ -286,9 +276,9 @@ class Intake:
             return
         if attempt.started:
             self._slots.interrupt(attempt, error)
-            return
-        attempt.interruption = error
-        attempt.win()  # it will be skipped when its turn comes
+        else:
+            attempt.interruption = error
+            attempt.win()  # it will be skipped when its turn comes
 
     # -- sleeping ------------------------------------------------------------------------------------------------
 

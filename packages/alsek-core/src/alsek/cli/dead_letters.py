@@ -96,9 +96,8 @@ def replay(
     if uuid is not None:
         look.replay(uuid)
     elif queue is not None:
-        count = _follow(look, queue, look.replay_all(queue, task=task, reason=reason), "replaying", quiet=as_json)
-        if count == 0 and task is not None:
-            look.check_task(task)
+        done = look.replay_all(queue, task=task, reason=reason)
+        count = _follow(look, queue, task, done, "replaying", quiet=as_json)
     if as_json:
         write_json({"replayed": count})
     else:
@@ -137,9 +136,7 @@ def purge(
     if uuid is not None:
         look.purge(uuid)
     elif queue is not None and doomed is not None:
-        count = _follow(look, queue, doomed, "purging", quiet=as_json)
-        if count == 0 and task is not None:
-            look.check_task(task)
+        count = _follow(look, queue, task, doomed, "purging", quiet=as_json)
     if as_json:
         write_json({"purged": count})
     else:
@@ -165,12 +162,21 @@ def _described(look: Inspector, queue: str, task: str | None, reason: str | None
     )
 
 
-def _follow(look: Inspector, queue: str, done: Iterable[MessageInfo], verb: str, *, quiet: bool) -> int:
-    """Count what is done, with a progress bar where somebody watches."""
-    if quiet or not sys.stderr.isatty():
-        return sum(1 for _ in done)
-    from rich.console import Console
-    from rich.progress import track
+def _follow(
+    look: Inspector, queue: str, task: str | None, done: Iterable[MessageInfo], verb: str, *, quiet: bool
+) -> int:
+    """Count what is done, with a progress bar where somebody watches; if nothing is, the task has to exist at least.
 
-    total = look.queue(queue).dead
-    return sum(1 for _ in track(done, verb, total=total, console=Console(stderr=True), transient=True))
+    Raises:
+        UnknownTaskError: No worker has described it.
+    """
+    if not quiet and sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        total = look.queue(queue).dead
+        done = track(done, verb, total=total, console=Console(stderr=True), transient=True)
+    count = sum(1 for _ in done)
+    if count == 0 and task is not None:
+        look.check_task(task)
+    return count

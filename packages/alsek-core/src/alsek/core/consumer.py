@@ -10,18 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from alsek.core.backoff import Backoff, LinearBackoff
-from alsek.core.envelope import pack_error
-from alsek.core.failure import parse_exception
-from alsek.core.message import Lease, Message
-from alsek.core.settlement import Failed, Released, Settlement
+from alsek.core.message import Message
+from alsek.core.opening import open_claimed
 from alsek.core.stop_signal import StopSignalListener
 from alsek.core.subset import Subset, interests_of
-from alsek.exceptions import (
-    BackendUnavailableError,
-    CorruptMessageError,
-    UnsupportedMessageVersionError,
-    ValidationError,
-)
+from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.redis.sleepers import Sleepers
 from alsek.storage.backends.redis.verbs import MOST_IN_A_CALL, Interest, Verbs
 
@@ -29,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from alsek.core.broker import Broker
+    from alsek.core.settlement import Settlement
     from alsek.storage.backends.redis.link import Call
     from alsek.storage.backends.redis.scripts import Code
 
@@ -37,9 +31,6 @@ log = logging.getLogger(__name__)
 #: Longest sleep without a look around, seconds: bounds the wait for what a dying neighbour had been woken for. Never
 #: longer than half a lease: more would read as an outage where nobody renews.
 _LOOK_AROUND_S: Final = 20.0
-
-#: How long a message of a newer release is left for a newer worker, ms.
-_NEWER_DELAY_MS: Final = 5_000
 
 #: Most messages of a standing claim: a worker that vanished while it slept holds no more than these under a lease.
 _MOST_STANDING: Final = 8
@@ -208,14 +199,17 @@ class Consumer:
         """
         if self._sleepers.asleep and not self._sleepers.apart:
             return
-        keys, soon_s = self.broker.keys, math.inf if self.next_ms is None else self.next_ms / 1000 + 0.001
+        seconds = self._look_around_s
+        if self.next_ms is not None:
+            seconds = min(seconds, self.next_ms / 1000 + 0.001)
+        keys = self.broker.keys
         queues = [interest.queue for interest in self._wanted() if interest.queue not in self._others]
         queues = queues or [""]  # nothing that could wake us: look again after the timeout
         ahead = min(want, _MOST_STANDING) if self.may_stand and not self._unanswered else 0
         standing = next(iter(self._claims(ahead)), None)
         self._sleepers.fall_asleep(
             lambda partition: [keys.wake(queue, partition) for queue in queues],
-            min(self._look_around_s, soon_s),
+            seconds,
             standing.call if standing else None,
         )
         self._standing = standing
@@ -315,22 +309,11 @@ class Consumer:
         self._moment = (hand.now_ms, before)
         deadline = before + self.broker.lease_ms / 1000
         for claimed in hand.messages:
-            try:
-                messages.append(self.broker.message_of(claimed, claim.token, deadline))
-            except UnsupportedMessageVersionError as error:
-                # A newer release wrote it: untouched, for a newer worker.
-                log.warning("%s: left for a newer worker (%s)", claimed.uuid, error)
-                self.owed.append(Released(_unread(claimed, claim.token), delay_ms=_NEWER_DELAY_MS))
-            except (CorruptMessageError, ValidationError) as error:
-                if claimed.uuid.encode(errors="replace").decode() != claimed.uuid:
-                    # Nothing we could say about it would reach it: it dies of its deliveries.
-                    log.error("%r of queue %s is no id and is left alone", claimed.uuid, claimed.queue)
-                    continue
-                log.error(
-                    "%s of queue %s cannot be read and becomes a dead letter: %s", claimed.uuid, claimed.queue, error
-                )
-                details = pack_error(parse_exception(error))
-                self.owed.append(Failed(_unread(claimed, claim.token), "corrupt", details))
+            opened = open_claimed(self.broker, claimed, claim.token, deadline)
+            if isinstance(opened, Message):
+                messages.append(opened)
+            elif opened is not None:
+                self.owed.append(opened)
 
     def _wanted(self) -> list[Interest]:
         if self.subset is not None and self._interests is not None:
@@ -340,10 +323,3 @@ class Consumer:
             self._looked_up = now
             self._interests = [Interest(queue) for queue in sorted(self.broker.redis.queue_names())]
         return self._interests
-
-
-def _unread(claimed: Any, token: str) -> Message:
-    # Unchecked, as it is: only what names it is used.
-    message = Message.from_record(task_name=claimed.task_name, uuid=claimed.uuid, queue=claimed.queue, created_at=0)
-    message.lease = Lease(token, claimed.fence, claimed.deliveries, 0.0)
-    return message

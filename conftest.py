@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import gc
 import os
 import secrets
 import signal
 import sys
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SEED = "ALSEK_CHAOS_SEED"
+#: Before these, CPython counts the depth of all syntax trees in one place: python/cpython#106905.
+PARSES_ONE_AT_A_TIME = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,3 +45,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 # Whoever starts us in the background has SIGINT ignored, and every process that a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _one_at_a_time(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """`parse` such that no other parse begins while it runs.
+
+    The garbage collector may run any code between two nodes: a finaliser whose traceback is formatted, and that
+    parses, or whatever another thread has to do.
+    """
+    alone = threading.RLock()
+
+    @functools.wraps(parse)
+    def parse_alone(*args: Any, **kwargs: Any) -> Any:
+        with alone:
+            collects = gc.isenabled()
+            gc.disable()
+            try:
+                return parse(*args, **kwargs)
+            finally:
+                if collects:
+                    gc.enable()
+
+    return parse_alone
+
+
+if PARSES_ONE_AT_A_TIME:
+    ast.parse = _one_at_a_time(ast.parse)

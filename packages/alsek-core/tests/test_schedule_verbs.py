@@ -11,6 +11,7 @@ from alsek import Broker
 from alsek.core.schedules import FirePolicy, ScheduleStore
 from alsek.core.schedules.template import Template, fire_uuid
 from alsek.core.triggers import IntervalTrigger
+from alsek.exceptions import ScheduleNotFoundError
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.schedules import Due, Firing, ScheduleVerbs
 
@@ -188,6 +189,19 @@ def test_a_change_never_sets_the_next_fire_before_one_that_has_been(leader: Lead
     call = leader.verbs.put("one", 1, "mark", "a", instant, {})
 
     assert leader.verbs.read_put(leader.run(call)).code == -3
+
+
+def test_a_schedule_made_anew_never_begins_with_what_its_forerunner_may_have_fired(leader: Leader) -> None:
+    instant = leader.make_due("one")
+    (one,) = leader.due()
+    leader.fire(leader.firing(one, [instant], instant + 1_000))
+    leader.store.delete("one")
+
+    call = leader.verbs.put("one", 0, "mark", "a", instant, {}, ahead=True)
+
+    assert leader.verbs.read_put(leader.run(call)).code == -3
+    with pytest.raises(ScheduleNotFoundError):
+        leader.store.get("one")
 
 
 def test_a_change_whose_answer_was_lost_is_recognised(leader: Leader) -> None:

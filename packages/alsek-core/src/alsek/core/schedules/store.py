@@ -79,11 +79,14 @@ class ScheduleStore(Reading):
         check_name(schedule_id, "schedule id")
         draft = Draft(task, adopt(trigger), policy or FirePolicy(), call)
         definition = self._maker.define(draft, "user", None)
-        now, _ = self._read(schedule_id)
-        written = self._write(schedule_id, 0, "p" if paused else "a", definition, now, begin=True)
-        if written == 0:
-            raise ScheduleExistsError(f"there is a schedule {schedule_id} already")
-        return self.get(schedule_id)
+        for _ in range(_MOST_ATTEMPTS):
+            now, _ = self._read(schedule_id)
+            written = self._write(schedule_id, 0, "p" if paused else "a", definition, now, begin=True)
+            if written == 0:
+                raise ScheduleExistsError(f"there is a schedule {schedule_id} already")
+            if written > 0:
+                return self.get(schedule_id)
+        raise self._overtaken(schedule_id)
 
     def update(
         self,
@@ -309,8 +312,10 @@ class ScheduleStore(Reading):
                 following = waiting  # what is due already stays due
         if not fields or b"f" not in fields:
             values["f"] = first or fire_uuid(self.keys, schedule_id, now if following is None else following)
+        # Between our look and this write one of the same id may have fired on, and been deleted.
+        ahead = version == 0 and following is not None and following > now
         call = self.verbs.put(
-            schedule_id, version, secrets.token_hex(8), state, None if state == "p" else following, values
+            schedule_id, version, secrets.token_hex(8), state, None if state == "p" else following, values, ahead=ahead
         )
         return self.verbs.read_put(self._run(call)).code
 

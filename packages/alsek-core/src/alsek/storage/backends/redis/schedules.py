@@ -142,11 +142,12 @@ class ScheduleVerbs:
 
     def put(
         self, schedule_id: str, version: int, mark: str, state: str, next_ms: int | str | None,
-        fields: Mapping[str, Argument],
+        fields: Mapping[str, Argument], *, ahead: bool = False,
     ) -> Call:  # fmt: skip
-        """Write a schedule. Reply: see `read_put`."""
+        """Write a schedule; with `ahead` only one whose next fire has not passed. Reply: see `read_put`."""
         args: list[Argument] = [
-            schedule_id, version, mark, "0", state, "" if next_ms is None else next_ms, self.keys.scheduler_channel
+            schedule_id, version, mark, "0", state, "" if next_ms is None else next_ms, self.keys.scheduler_channel,
+            "1" if ahead else "0",
         ]  # fmt: skip
         for name, value in fields.items():
             args += (name, value)

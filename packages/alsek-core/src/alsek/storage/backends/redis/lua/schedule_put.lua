@@ -4,10 +4,11 @@
 -- ARGV  1 id   2 version it was read with; "0": there must be none   3 mark of this call
 --       4 "1" when an earlier, unanswered call may have done it
 --       5 state: a, p or x   6 next fire, ms; "": none; "=": as it stands   7 channel of schedulers
+--       8 "1": refuse a next fire that has passed, since a schedule of this id that is gone may have had it
 --       then fields and their values, to be set
 --
 -- Returns {code, version, now}: 1 written,  2 written by the earlier call,  0 exists already,  -1 no such schedule,
---         -2 changed by somebody else,  -3 the next fire is not after the last one, which came in between
+--         -2 changed by somebody else,  -3 the next fire is not after the last one, which came in between, or has passed
 -- include: _prelude
 -- include: _schedules
 
@@ -30,13 +31,15 @@ if next_ms == '=' then
   next_ms = h[4] or ''
 elseif next_ms ~= '' and h[3] and tonumber(next_ms) <= (tonumber(h[3]) or 0) then
   return {-3, tonumber(known) or 0, now}
+elseif next_ms ~= '' and ARGV[8] == '1' and tonumber(next_ms) <= now then
+  return {-3, tonumber(known) or 0, now}
 end
 
 if state == 'a' and next_ms == '' then state = 'e' end
 local fresh = string.format('%d', num(known) + 1)
 redis.call('HSET', key, 'v', fresh, 't', mark, 's', state, 'n', next_ms, 'w', '', 'u', now)
 if not known then redis.call('HSET', key, 'k', now) end
-for i = 8, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+for i = 9, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 shelve(id, state, next_ms)
 if state == 'a' then redis.call('PUBLISH', ARGV[7], 'changed') end
 return {1, tonumber(fresh), now}

@@ -15,6 +15,9 @@ from harness.server import Server, free_port
 
 COMMANDS = ["thread-pool", "process-pool", "async-pool", "worker", "up"]
 
+#: Those of one mechanism; `worker` and the other services are beside this file.
+POOLS = COMMANDS[:3]
+
 TASKS = """
 from alsek import Broker, task
 from alsek.storage.backends.redis import RedisBackend
@@ -139,7 +142,7 @@ def test_an_address_that_is_none(command: str, url: str, folder: Path) -> None:
     assert "redis://" in refusal(folder, command, "my_tasks", url=url)
 
 
-@pytest.mark.parametrize("command", COMMANDS[:-1])
+@pytest.mark.parametrize("command", POOLS)
 def test_an_address_where_nothing_answers(command: str, folder: Path) -> None:
     write_tasks(folder, command)
     port = free_port()
@@ -157,7 +160,7 @@ def test_up_starts_no_server_for_another_machine(folder: Path) -> None:
     assert "no-such-host.invalid" in line
 
 
-@pytest.mark.parametrize("command", COMMANDS[:-1])
+@pytest.mark.parametrize("command", POOLS)
 @pytest.mark.parametrize("given", ["wrong", ""], ids=["wrong password", "no password"])
 def test_a_password_that_is_refused(command: str, given: str, folder: Path) -> None:
     write_tasks(folder, command)

@@ -16,7 +16,7 @@ from alsek.core.schedules import ScheduleStore
 from alsek.storage.backends.redis import RedisBackend
 from harness.eventually import eventually
 from harness.processes import alsek
-from harness.server import Server, free_port
+from harness.server import free_port
 
 if TYPE_CHECKING:
     from harness.processes import Processes
@@ -66,18 +66,6 @@ def test_it_fires_the_triggers_of_a_package_and_ends_on_a_signal_with_code_0(
     assert store.leader() is None
 
 
-def test_it_waits_for_a_redis_that_is_not_there_yet(processes: Processes) -> None:
-    with Server() as server:
-        server.stop()
-        program = processes.start(alsek("scheduler", "--url", server.url))
-        program.wait_for_line("redis.unreachable", PATIENCE_S)
-        server.start()
-
-        program.wait_for_line("lead.taken", PATIENCE_S)
-
-        assert program.terminate() == 0
-
-
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
@@ -97,14 +85,6 @@ def test_what_cannot_begin_says_so_in_one_line(folder: Path, redis_url: str, arg
     assert done.returncode == 2
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_wrong_credentials_end_it_at_once(processes: Processes) -> None:
-    with Server(password="secret") as server:
-        program = processes.start(alsek("scheduler", "--url", f"redis://:wrong@127.0.0.1:{server.port}/0"))
-
-        assert program.wait(PATIENCE_S) == 2
-        assert "refused the credentials" in program.log
 
 
 def test_up_starts_a_scheduler_for_a_package_with_triggers(folder: Path, redis_url: str, processes: Processes) -> None:

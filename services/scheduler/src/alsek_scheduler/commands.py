@@ -42,7 +42,7 @@ def scheduler(
     With PACKAGE its broker is used; otherwise the one of --url, --namespace and --partitions. SIGTERM hands the lead
     over at once.
 
-    Exit codes: 0 after a signal; 2 when it could not begin.
+    Exit codes: 0 after a signal; 2 when it could not begin, for instance because Redis does not answer.
 
     \b
     Examples:

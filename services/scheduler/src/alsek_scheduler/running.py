@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from alsek.core.broker import Broker
 from alsek.core.discovery import collect_tasks
-from alsek.exceptions import BackendUnavailableError, MultipleBrokersError
+from alsek.exceptions import MultipleBrokersError
 from alsek.logging import get_logger, setup_logging
 from alsek.storage.backends.redis import RedisBackend
 from alsek.tools.probes import Address, Probes, ProbeServer
@@ -46,6 +46,7 @@ def run(plan: Plan) -> None:
     tasks = () if plan.package is None else collect_tasks(plan.package)
     broker = _broker_of(tasks) or Broker(RedisBackend(plan.url, namespace=plan.namespace, partitions=plan.partitions))
     scheduler = Scheduler(broker, tasks, plan.package, settings)
+    scheduler.store.counts()  # a Redis that is not there, or lets us not in, is told before anything starts
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -53,10 +54,6 @@ def run(plan: Plan) -> None:
         if plan.metrics_port is not None:
             server = stack.enter_context(_probes(scheduler, Address.parse(plan.metrics_port)))
             log.info("probes.listening", url=server.url)
-        try:
-            scheduler.store.counts()  # wrong credentials are told before anything starts
-        except BackendUnavailableError as error:
-            log.warning("redis.unreachable", reason=str(error))
         stack.enter_context(scheduler)
         log.info("Scheduler online.", identity=settings.identity)
         stopped.wait()

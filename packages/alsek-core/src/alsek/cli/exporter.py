@@ -30,7 +30,8 @@ def exporter(
     """Serve the gauges of all queues and workers for Prometheus, until a signal comes.
 
     One exporter is enough for a namespace, and none is needed beside an API service. Serves /metrics, /livez, /readyz
-    and /startupz. Ends with 0 after SIGTERM or Ctrl-C, and with 2 when it cannot listen there.
+    and /startupz. Ends with 0 after SIGTERM or Ctrl-C, and with 2 when it cannot listen there or Redis does not answer
+    at the start; a Redis that goes away later is a metric.
 
     \b
     Examples:
@@ -49,7 +50,9 @@ def exporter(
     def stop(_number: int, _frame: FrameType | None) -> None:
         over.set()
 
-    gauges = QueueGauges(inspector(url, namespace, partitions))
+    looking = inspector(url, namespace, partitions)
+    looking.broker.redis.server_info()  # a Redis that is not there, or lets us not in, is told before anything starts
+    gauges = QueueGauges(looking)
     up: dict[str, Any] = {"server": lambda: (True, "it answers")}
     probes = Probes(live=up, ready={"redis": gauges.reachable}, started=up)
     with ProbeServer(Address.parse(metrics_port), probes, Exposition("core", gauges)) as server:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import redis
 
 from alsek import Broker, Message
 from alsek.cli import cli
+from alsek.cli.announced import announced
 from alsek.cli.services import HOMES
 from alsek.storage.backends.redis import RedisBackend
 from harness.server import free_port
@@ -47,12 +48,35 @@ try:
 except SystemExit as end:
     assert not end.code
 heavy = ("redis", "rich", "structlog", "msgspec", "croniter", "asyncio", "uvicorn", "fastapi", "prometheus_client",
-         "multiprocessing", "alsek.settings", "alsek.core.broker", "alsek.tools.inspector", "alsek_worker.pool")
+         "multiprocessing", "alsek.settings", "alsek.core.broker", "alsek.tools.inspector", "alsek_worker.pool", "json")
+if {arguments} == ["--help"]:
+    heavy += ("importlib.metadata",)
 print([name for name in heavy if name in sys.modules])
 """
     done = python(code)
 
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_what_is_announced_here_is_what_importlib_finds() -> None:
+    for group in ("alsek.commands", "alsek.candidates", "console_scripts", "pytest11", "nobody.has.this"):
+        assert announced(group) == {one.name: one.value.partition("[")[0].strip() for one in entry_points(group=group)}
+
+
+def test_a_distribution_that_cannot_be_read_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "alpha-1.dist-info": b"[console_scripts]\nother = one:two\n[alsek.commands]\n# first\nmine = a.b:run [extra]\n",
+        "beta-1.egg-info": b"[alsek.commands]\nmine=c:run\nyours = d:run\n[other]\nno = e:run\n",
+        "gamma-1.dist-info": b"\xff[alsek.commands]\nbroken = f:run\n",
+        "delta-1.dist-info": None,
+    }
+    for name, text in texts.items():
+        (tmp_path / name).mkdir()
+        if text is not None:
+            (tmp_path / name / "entry_points.txt").write_bytes(text)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "nowhere"), str(tmp_path)])
+
+    assert announced("alsek.commands") == {"mine": "a.b:run", "yours": "d:run"}
 
 
 def test_help_makes_no_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +114,7 @@ def test_every_command_explains_itself_with_examples(command: str, capsys: pytes
 def test_a_command_of_a_service_that_is_not_installed_names_the_package(command: str, package: str) -> None:
     done = python(f"""
 import alsek.cli.services as services
-services.entry_points = lambda group: ()
+services.announced = lambda group: {{}}
 from alsek.cli.cli import main
 main(["{command}", "my_tasks"])
 """)

@@ -419,6 +419,18 @@ def test_the_commands_act(shop: Broker) -> None:
     assert shop.exists(waiting)
 
 
+def test_dead_letters_are_chosen_by_their_uuid_as_by_their_queue(shop: Broker) -> None:
+    letter, of_queue = revoked(shop), "2b0fa6d5-6d0a-4d53-9d5e-9f6b2ad3d0c1"
+    other = Message("send", queue=of_queue)
+    shop.submit(other)
+    shop.revoke(other)
+
+    assert told(shop, "dlq", "replay", letter.uuid) == {"replayed": 1}
+    assert "is ready, not among the dead letters" in run(shop, "dlq", "purge", letter.uuid, "--yes", code=2).stderr
+    assert told(shop, "dlq", "purge", of_queue, "--yes") == {"purged": 1}
+    assert f"there is no queue {of_queue[::-1]}" in run(shop, "dlq", "replay", of_queue[::-1], code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("args", "hint"),
     [

@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from alsek_worker.launch import Launch, start
-
 Package = Annotated[
     str, typer.Argument(metavar="PACKAGE", help="Module or package with the tasks, such as my_app.tasks.")
 ]
@@ -141,7 +139,7 @@ def thread_pool(
     settings = _settings(
         fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
     )
-    start(Launch("thread-pool", package, _names(queues), task_specific_mode, pool, settings))
+    _start("thread-pool", package, _names(queues), task_specific_mode, pool, settings)
 
 
 def process_pool(
@@ -178,7 +176,7 @@ def process_pool(
         fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
     )
     pool = {"n_processes": n_processes}
-    start(Launch("process-pool", package, _names(queues), task_specific_mode, pool, settings))
+    _start("process-pool", package, _names(queues), task_specific_mode, pool, settings)
 
 
 def async_pool(
@@ -208,7 +206,7 @@ def async_pool(
         fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
     )
     pool = {"concurrency": concurrency, "n_processes": n_processes}
-    start(Launch("async-pool", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop}))
+    _start("async-pool", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop})
 
 
 def worker(
@@ -240,7 +238,20 @@ def worker(
         fair, drain_timeout, lease, max_tasks_per_child, max_memory_per_child, metrics_port, log_level, log_format
     )
     pool = {"n_threads": n_threads, "n_processes": n_processes, "concurrency": concurrency}
-    start(Launch("worker", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop}))
+    _start("worker", package, _names(queues), task_specific_mode, pool, settings | {"uvloop": uvloop})
+
+
+def _start(
+    command: str,
+    package: str,
+    queues: list[str] | None,
+    task_specific: bool,
+    pool: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    from alsek_worker.launch import Launch, start
+
+    start(Launch(command, package, queues, task_specific, pool, settings))
 
 
 def _names(queues: str | None) -> list[str] | None:

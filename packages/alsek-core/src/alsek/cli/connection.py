@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +49,8 @@ def inspector(url: str | None, namespace: str, partitions: int) -> Inspector:
 
 def write_json(value: Any) -> None:
     """Write one JSON value; a dataclass or a named tuple as an object."""
+    import json
+
     typer.echo(json.dumps(plain(value), indent=2, default=str))
 
 

@@ -25,7 +25,7 @@ dlq = typer.Typer(
     epilog="""\b
 Examples:
   alsek dlq list mail
-  alsek dlq replay --uuid 01a20e33-e5d4-7cda-aebb-441508951d5b
+  alsek dlq replay 01a20e33-e5d4-7cda-aebb-441508951d5b
   alsek dlq replay mail --reason crash_loop
   alsek dlq purge mail --reason expired
 """,
@@ -34,7 +34,10 @@ Examples:
 AllOf = Annotated[
     str | None,
     typer.Argument(
-        metavar="[QUEUE]", show_default=False, help="All dead letters of this queue.", autocompletion=queue_names
+        metavar="QUEUE|UUID",
+        show_default=False,
+        help="All dead letters of this queue; or only the message with this id.",
+        autocompletion=queue_names,
     ),
 ]
 One = Annotated[str | None, typer.Option("--uuid", metavar="UUID", show_default=False, help="Only this message.")]
@@ -86,12 +89,12 @@ def replay(
 
     \b
     Examples:
-      alsek dlq replay --uuid 01a20e33-e5d4-7cda-aebb-441508951d5b
+      alsek dlq replay 01a20e33-e5d4-7cda-aebb-441508951d5b
       alsek dlq replay mail
       alsek dlq replay mail --task send --reason failed
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    _choice(queue, uuid, task, reason)
     look = inspector(url, namespace, partitions)
+    queue, uuid = _choice(look, queue, uuid, task, reason)
     count = 1
     if uuid is not None:
         look.replay(uuid)
@@ -120,12 +123,12 @@ def purge(
 
     \b
     Examples:
-      alsek dlq purge --uuid 01a20e33-e5d4-7cda-aebb-441508951d5b
+      alsek dlq purge 01a20e33-e5d4-7cda-aebb-441508951d5b
       alsek dlq purge mail --task send --reason expired
       alsek dlq purge mail --yes --json
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    _choice(queue, uuid, task, reason)
     look = inspector(url, namespace, partitions)
+    queue, uuid = _choice(look, queue, uuid, task, reason)
     doomed = look.purge_all(queue, task=task, reason=reason) if queue is not None else None
     if not yes:
         what = f"dead letter {uuid}" if queue is None else _described(look, queue, task, reason)
@@ -147,9 +150,28 @@ def _of(task: str | None) -> str:
     return f" of task {task}" if task else ""
 
 
-def _choice(queue: str | None, uuid: str | None, task: str | None, reason: str | None) -> None:
+def _choice(
+    look: Inspector, queue: str | None, uuid: str | None, task: str | None, reason: str | None
+) -> tuple[str | None, str | None]:
+    """Give the queue that is meant, or the one message.
+
+    Raises:
+        ValidationError: Both or none of them.
+    """
     if (queue is None) == (uuid is None) or (uuid is not None and (task or reason)):
-        raise ValidationError("name a queue (and --task, --reason to choose from it), or one --uuid")
+        raise ValidationError("name a queue (and --task, --reason to choose from it), or one uuid")
+    if queue is None or task or reason or not _is_uuid(queue) or queue in look.broker.redis.queue_names():
+        return queue, uuid
+    return None, queue
+
+
+def _is_uuid(text: str) -> bool:
+    from uuid import UUID
+
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _described(look: Inspector, queue: str, task: str | None, reason: str | None) -> str:

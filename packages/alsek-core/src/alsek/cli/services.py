@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
 from typing import Any, Final
 
+from alsek.cli.announced import announced
 from alsek.exceptions import AlsekError
 
 #: A service announces its commands in this group of entry points: name → function with typer's annotations, or a Typer.
@@ -51,14 +52,15 @@ def find(name: str) -> Any:
     Raises:
         ServiceNotInstalledError: The name is known, its service is not here.
     """
-    entry = _announced().get(name)
-    if entry is not None:
-        return entry.load()
+    place = _announced().get(name)
+    if place is not None:
+        module, _, attribute = place.partition(":")
+        return getattr(import_module(module), attribute)
     if name in HOMES:
         raise ServiceNotInstalledError(f"`alsek {name}` comes with {HOMES[name]}: pip install {HOMES[name]}")
     return None
 
 
 @cache
-def _announced() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _announced() -> dict[str, str]:
+    return announced(GROUP)

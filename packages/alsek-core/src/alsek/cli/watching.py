@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from alsek.cli.connection import plain
+from alsek.cli.connection import plain, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,12 +31,14 @@ def answer(
     if seconds is None:
         found = look()
         if as_json:
-            typer.echo(json.dumps(plain(found), indent=2, default=str))
+            write_json(found)
         else:
             console.print(show(found))
         return
     try:
         if as_json:
+            import json
+
             while True:
                 typer.echo(json.dumps(plain(look()), default=str))
                 time.sleep(seconds)

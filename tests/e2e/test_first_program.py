@@ -15,6 +15,7 @@ import redis
 from harness.eventually import eventually
 from harness.processes import Process, Processes, alsek, python
 from harness.procfs import children, descendants
+from harness.seeds import variation
 from harness.server import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -172,7 +173,7 @@ def pid_of(process: Process, *words: str) -> int:
     return found.pid
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, variation(signal.SIGTERM)])
 def test_up_starts_a_server_and_a_worker_and_one_signal_stops_both(
     number: int, processes: Processes, free_url: str, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from faults.arena import KINDS
 from faults.weather import ACCOUNTABLE, Producer, Starts, pool_at
 from harness.eventually import eventually
 from harness.proxy import Direction, Proxy
-from harness.seeds import chaos_size
+from harness.seeds import chaos_size, variation
 
 if TYPE_CHECKING:
     from faults.arena import Arena
@@ -27,7 +27,7 @@ HEALED_S = 10.0
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("direction", ["to_client", "both"])
+@pytest.mark.parametrize("direction", ["both", variation("to_client")])
 def test_a_line_that_is_silent_for_a_while(arena: Arena, direction: Direction) -> None:
     with Proxy(arena.server.port, record=False) as proxy:
         pool = pool_at(arena, proxy.url, "worker", *OPTIONS)

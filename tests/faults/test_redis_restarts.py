@@ -12,7 +12,7 @@ from faults.ends import assert_sound, ended
 from faults.weather import ACCOUNTABLE, EVERYSEC_LOSS_S, Producer, Restart, Starts
 from harness.checker import check
 from harness.eventually import eventually
-from harness.seeds import chaos_size
+from harness.seeds import chaos_size, variation
 from harness.server import Server
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ HEALED_S = 10.0
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("appendfsync", ["everysec", "always"])
+@pytest.mark.parametrize("appendfsync", ["always", variation("everysec")])
 def test_a_server_that_is_killed_again_and_again_loses_nothing(
     processes: Processes, journal: Journal, seed: int, appendfsync: str
 ) -> None:

@@ -3,6 +3,9 @@
 import os
 import random
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 
 def chaos_seed(journal: str | Path | None = None) -> int:
@@ -30,3 +33,8 @@ def chaos_size(small: int, full: int) -> int:
     if os.environ.get("ALSEK_CHAOS_FULL") == "1":
         return full
     return min(full, round(small * float(os.environ.get("ALSEK_CHAOS_SCALE", "1"))))
+
+
+def variation(*values: Any) -> Any:
+    """A case beside those that `make test` runs: `make chaos` runs it, too."""
+    return pytest.param(*values, marks=pytest.mark.slow)

@@ -39,7 +39,7 @@ def engine(model_server: Server) -> Iterator[EngineUnderTest]:
 def test_the_verbs_do_what_the_model_says(engine: EngineUnderTest) -> None:
     machine = seed(chaos_seed())(beside(engine))
 
-    run_state_machine_as_test(machine, settings=machine_settings(chaos_size(100, 5_000), chaos_size(40, 100)))
+    run_state_machine_as_test(machine, settings=machine_settings(chaos_size(60, 5_000), chaos_size(40, 100)))
 
 
 def test_a_narrowed_claim_walks_a_long_line_in_steps(engine: EngineUnderTest) -> None:

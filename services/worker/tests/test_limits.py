@@ -8,6 +8,7 @@ import pytest
 from worker_stage import COMMANDS, Stage
 
 from harness.eventually import eventually
+from harness.seeds import variation
 
 
 @pytest.mark.parametrize("task", COMMANDS)
@@ -56,7 +57,7 @@ def test_a_process_that_ignores_its_timeout_is_killed(stage: Stage) -> None:
     assert pool.terminate() == 0
 
 
-@pytest.mark.parametrize("task", ["in_thread", "in_loop"])
+@pytest.mark.parametrize("task", ["in_thread", variation("in_loop")])
 def test_a_process_whose_task_cannot_be_interrupted_is_ended_from_outside(stage: Stage, task: str) -> None:
     pool = stage.pool(COMMANDS[task])
     message = stage.submit(task, "hold", 60, timeout=300)

@@ -11,6 +11,7 @@ from worker_stage import COMMANDS, Stage, workers
 
 from harness.eventually import eventually
 from harness.processes import python
+from harness.seeds import variation
 
 SENTENCES = {
     "thread-pool": "alsek.core.worker.thread: Starting thread-based worker pool with up to 33 workers "
@@ -65,8 +66,16 @@ def test_nothing_is_claimed_once_the_pool_drains(stage: Stage, task: str) -> Non
     assert stage.record(late).get("d", "0") == "0"
 
 
-@pytest.mark.parametrize("how", ["nap", "sleep", "cling", "hold"])
-@pytest.mark.parametrize("task", COMMANDS)
+@pytest.mark.parametrize(
+    ("task", "how"),
+    [
+        *(("in_thread", how) for how in ("nap", "sleep", "cling", "hold")),
+        ("in_process", "hold"),
+        ("in_loop", "nap"),
+        *(variation("in_process", how) for how in ("nap", "sleep", "cling")),
+        *(variation("in_loop", how) for how in ("sleep", "cling", "hold")),
+    ],
+)
 def test_work_that_does_not_finish_is_given_back_unharmed(stage: Stage, task: str, how: str) -> None:
     if task == "in_loop":
         how = {"nap": "await"}.get(how, how)

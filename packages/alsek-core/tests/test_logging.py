@@ -8,10 +8,18 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.stdlib import ProcessorFormatter
 
 import alsek.utils.logging as door
 from alsek.core.message import Message
-from alsek.logging import MessageFields, add_message_fields, current_message, get_logger, setup_logging
+from alsek.logging import (
+    MessageFields,
+    add_message_fields,
+    current_message,
+    get_logger,
+    json_formatter,
+    setup_logging,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,3 +187,27 @@ def test_json_takes_values_that_are_no_json(stderr: Stderr) -> None:
 
     [event] = lines(stderr)
     assert event["message"] == "odd.fact"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"task": "add", "ms": 1.5, "n": 3, "ok": True, "key": None, "text": 'quo"te\\ é\n\x00'},
+        {"level": "mine", "logger": "mine", "timestamp": "mine"},
+        {"n": 2**200},
+        {"some": ["a", {"b": 1}], "raw": b"x"},
+    ],
+)
+def test_the_quick_way_to_write_a_line_says_what_structlog_does(facts: dict[str, Any]) -> None:
+    formatter = json_formatter()
+    record = logging.getLogger("alsek").makeRecord(
+        "alsek.x", logging.WARNING, "file.py", 1, "%s is here", ("é",), None, extra=facts
+    )
+
+    quick = json.loads(formatter.format(record))
+    theirs = json.loads(ProcessorFormatter.format(formatter, record))  # type: ignore[arg-type]  # it is one
+
+    assert list(quick) == list(theirs)
+    assert {**quick, "timestamp": 0} == {**theirs, "timestamp": 0}
+    assert len(quick["timestamp"]) == len(theirs["timestamp"])

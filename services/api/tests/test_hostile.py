@@ -177,6 +177,34 @@ def test_only_json_is_taken_for_json(client: httpx.Client) -> None:
         assert response.status_code == 415, kind
 
 
+def test_nobody_learns_of_a_body_without_a_key(client: httpx.Client, shared: Stage) -> None:
+    answers = {
+        body: shared.client(shared.running, "ak_000000000000_" + "x" * 43).post(
+            "/v1/messages", content=body, headers={"Content-Type": "application/json"}
+        )
+        for body in (b"{", b'{"task":""}', b'{"task":"t"}', b"[" * 500)
+    }
+
+    assert {body: answer.status_code for body, answer in answers.items()} == dict.fromkeys(answers, 401)
+
+
+def test_wrong_parts_of_a_request_are_named(client: httpx.Client) -> None:
+    def pointers(**request: Any) -> list[str]:
+        answer = client.post("/v1/messages", **request)
+        assert answer.status_code == 422, answer.text
+        return [error["pointer"] for error in answer.json()["errors"]]
+
+    long = {"Idempotency-Key": "k" * 256}
+    backoff = {"algorithm": "ConstantBackoff", "parameters": 1}
+    assert pointers() == ["/"]
+    assert pointers(json=[]) == ["/"]
+    assert pointers(json={"task": "t"}, headers=long) == ["header/Idempotency-Key"]
+    assert pointers(json={"kwargs": {}, "priority": "1"}) == ["/task", "/priority"]
+    assert pointers(json={"task": "t", "callbacks": [{"task": "t", "backoff": backoff}]}) == [
+        "/callbacks/0/backoff/parameters"
+    ]
+
+
 def test_errors_of_the_framework_are_problems_too(client: httpx.Client) -> None:
     for method, path, status in [
         ("GET", "/v1/nothing", 404),

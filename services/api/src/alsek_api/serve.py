@@ -209,6 +209,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._stop_clock()
         self._header_bytes = -1
         super().on_headers_complete()
+        self.cycle.transport = _OneWrite(self.transport, self.loop)  # type: ignore[assignment]  # all it needs of one
 
     def on_message_complete(self) -> None:
         """It is whole."""
@@ -248,6 +249,45 @@ class _BoundedProtocol(HttpToolsProtocol):
         # Closing while the client still sends would take the answer from it: what comes now is thrown away.
         self.transport.write_eof()
         self._clock = self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+class _OneWrite:
+    """A transport for one response: what is written in one turn of the loop, head and body mostly, leaves together.
+
+    Args:
+        transport: Of the connection.
+        loop: Its loop.
+    """
+
+    __slots__ = ("_held", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        """Send, with what follows at once."""
+        if self._held:
+            self._transport.write(self._held + data)
+            self._held = b""
+        else:
+            self._held = data
+            self._loop.call_soon(self._flush)
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection ends."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """End the connection when all is sent."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self._transport.write(held)
 
 
 _PHRASES: Final = {

@@ -11,13 +11,13 @@ from starlette.responses import Response
 from alsek.core.message import Message
 from alsek.exceptions import BackendUnavailableError
 from alsek_api.auth.guard import caller, needs, note, service_of
-from alsek_api.bodies import StrictRoute
+from alsek_api.bodies import LONGEST_KEY, PromptRoute
 from alsek_api.incoming import once_of
 from alsek_api.problems import unavailable
 from alsek_api.routes.examples import UUID, problems, shows
 from alsek_api.schemas.enqueue import Accepted, EnqueueRequest
 
-router = APIRouter(route_class=StrictRoute, tags=["enqueue"])
+router = APIRouter(route_class=PromptRoute, tags=["enqueue"])
 
 _PATH = "/v1/messages"
 
@@ -56,7 +56,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        max_length=255,
+        max_length=LONGEST_KEY,
         description="Carry this out once, however often it is sent; remembered for 24 hours.",
         examples=["order-4711"],
     ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from compose.engine import Engine, missing
+from compose import standins
+from compose.engine import Engine, LackingError
 from compose.stack import Stack
 
 if TYPE_CHECKING:
@@ -17,17 +19,26 @@ SERVICES = ("worker-orders", "scheduler", "api")
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack with its images built; nothing runs."""
-    if lack := missing():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(lack)
-    with Engine(tmp_path_factory.mktemp("engine")):
-        stack = Stack(tmp_path_factory.mktemp("stack"))
+def bases() -> Iterator[dict[str, str]]:
+    """An engine, and base images to build on: the variables of compose.yaml that name them."""
+    with ExitStack() as stack:
         try:
-            stack.compose("build", *SERVICES)
-            yield stack
-        finally:
-            stack.close()
+            stack.enter_context(Engine())
+            found = standins.ensure()
+        except LackingError as lack:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(lack))
+        yield found
+
+
+@pytest.fixture(scope="session")
+def built(bases: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack with its images built; nothing runs."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), bases)
+    try:
+        stack.compose("build", *SERVICES)
+        yield stack
+    finally:
+        stack.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,13 @@ from typing import Any
 import httpx
 
 from compose.engine import compose_command
-from compose.standins import ensure
 from harness.eventually import eventually
 from harness.server import free_port
 
 ROOT = Path(__file__).parents[2]
+
+#: Longer than any single step takes, on a slow network.
+_STEP_S = 900.0
 
 #: Until all of it is healthy, on a machine that is busy with other things, seconds.
 UP_S = 240.0
@@ -29,16 +31,17 @@ class Stack:
 
     Args:
         folder: For secrets.
+        bases: Variables of compose.yaml that name the base images.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bases: dict[str, str]) -> None:
         self.project = f"alsek-test-{secrets.token_hex(3)}"
         self.secrets = folder / "secrets"
         # Instead of the .env of whoever works here.
         self._env_file = folder / "environment"
         self._env_file.touch()
         self.port = free_port()
-        self._env = os.environ | ensure() | {
+        self._env = os.environ | bases | {
             "COMPOSE_PROJECT_NAME": self.project, "ALSEK_SECRETS": str(self.secrets), "ALSEK_API_PORT": str(self.port),
             "ALSEK_WORKER_IMAGE": "alsek-test-worker", "ALSEK_SCHEDULER_IMAGE": "alsek-test-scheduler",
             "ALSEK_API_IMAGE": "alsek-test-api", "DOCKER_BUILDKIT": "0", "COMPOSE_DOCKER_CLI_BUILD": "0",
@@ -120,6 +123,8 @@ class Stack:
 
 
 def _run(command: list[str], env: dict[str, str], *, check: bool) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=env, errors="replace")
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=env, errors="replace", timeout=_STEP_S
+    )
     assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4_000:]}\n{done.stderr[-4_000:]}"
     return done

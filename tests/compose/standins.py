@@ -9,9 +9,14 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from compose.engine import LackingError
+
 PYTHON = "alsek-standin/python"
 VALKEY = "alsek-standin/valkey"
 PROMETHEUS = "alsek-standin/prometheus"
+
+#: For one step that depends on somebody's network, seconds.
+_PATIENCE_S = 420.0
 
 #: What a machine says of its certificate authorities, passed on into the image.
 AUTHORITIES = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
@@ -35,14 +40,20 @@ def mirror() -> str:
 
 
 def make_python() -> None:
-    """Make the stand-in for python:… by debootstrap; needs root, and takes a minute or two."""
+    """Make the stand-in for python:… by debootstrap; needs root, and takes a minute or two.
+
+    Raises:
+        LackingError: There is no debootstrap, or it finds no packages.
+    """
+    if shutil.which("debootstrap") is None:
+        raise LackingError("no base image and no debootstrap to make one (Debian: apt install debootstrap)")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "root"
         packages = "python3,python3-venv,python3-pip,ca-certificates,redis-server"
-        subprocess.run(
+        _fetch(
+            "base image",
             ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(root), mirror()],
-            check=True, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         target = root / "etc/ssl/certs/ca-certificates.crt"
         if AUTHORITIES.is_file():
             shutil.copy(AUTHORITIES, target)
@@ -78,10 +89,21 @@ def make_prometheus() -> None:
 
 
 def ensure() -> dict[str, str]:
-    """Make what is missing; gives the variables that compose.yaml wants."""
+    """Make what is missing; gives the variables that compose.yaml wants.
+
+    Raises:
+        LackingError: Something has to be fetched that is not to be had.
+    """
     for image, make in {PYTHON: make_python, VALKEY: make_valkey}.items():
         if not exists(image):
             make()
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "Dockerfile").write_text(
+            f"FROM {PYTHON}\nRUN pip download --quiet --no-deps --dest /tmp dumb-init\n"
+        )
+        _fetch(
+            "package from inside of a build", ["docker", "build", "--quiet", "--no-cache", "--network", "host", name]
+        )
     return {"PYTHON_BUILD_IMAGE": PYTHON, "PYTHON_RUNTIME_IMAGE": PYTHON, "VALKEY_IMAGE": VALKEY}
 
 
@@ -90,6 +112,17 @@ def ensure_prometheus() -> str:
     if not exists(PROMETHEUS):
         make_prometheus()
     return PROMETHEUS
+
+
+def _fetch(what: str, command: list[str]) -> None:
+    env = os.environ | {"DOCKER_BUILDKIT": "0"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        raise LackingError(f"no {what} to be had within {_PATIENCE_S:.0f} s") from None
+    if done.returncode:
+        said = (done.stderr + done.stdout).strip().splitlines() or ["nothing"]
+        raise LackingError(f"no {what} to be had: {said[-1][-300:]}")
 
 
 def _build(image: str, programs: list[Path], steps: str) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from compose.stack import Stack
 
-pytestmark = [pytest.mark.heavy, pytest.mark.timeout(900)]
+# By a signal, so that also after a hang containers, networks and the engine are taken away.
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(1200, method="signal")]
 
 IMAGES = {"worker": "alsek-test-worker", "scheduler": "alsek-test-scheduler", "api": "alsek-test-api"}
 
@@ -156,6 +157,16 @@ def test_all_that_runs_is_as_restricted_as_the_file_says(stack: Stack) -> None:
                 published[service] = ports
     assert len(stack.containers("scheduler")) == 2
     assert published == {"api": [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]}
+
+
+@pytest.mark.parametrize(("image", "service"), [("worker", "worker-orders"), ("scheduler",) * 2, ("api",) * 2])
+def test_the_image_itself_knows_how_to_ask_its_service(stack: Stack, image: str, service: str) -> None:
+    [kind, *check] = stack.facts(IMAGES[image])["Config"]["Healthcheck"]["Test"]
+    container = stack.containers(service)[0]
+
+    assert kind == "CMD"
+    assert stack.docker("exec", container, *check, check=False).returncode == 0
+    assert stack.docker("exec", container, *check[:-2], "1", check[-1], check=False).returncode == 1
 
 
 def test_a_message_over_http_gives_its_result_and_the_dashboard_is_there(stack: Stack) -> None:

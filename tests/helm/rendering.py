@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,25 @@ class Chart:
         """Give the objects of a release called `rel` in the namespace `ns`."""
         text = values.read_text() if isinstance(values, Path) else yaml.safe_dump(values)
         return self._rendered(text, options)
+
+    def notes(self, values: dict[str, Any], folder: Path) -> str:
+        """Give NOTES.txt of a release `rel` in `ns`: what `helm install` says at its end.
+
+        Helm shows it only where a cluster answers, so a copy of the chart has it rendered into an object.
+        """
+        copy = folder / "alsek"
+        if not copy.exists():
+            shutil.copytree(CHART, copy)
+            (copy / "templates/NOTES.txt").rename(copy / "files/notes")
+            (copy / "templates/notes.yaml").write_text(
+                'kind: Notes\nmetadata: {name: notes}\ntext: {{ tpl (.Files.Get "files/notes") . | toJson }}\n'
+            )
+        done = self.run("template", "rel", str(copy), "--namespace", "ns", "--show-only", "templates/notes.yaml",
+            values=yaml.safe_dump(values),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        text: str = yaml.safe_load(done.stdout)["text"]
+        return text
 
     def refusal(self, values: dict[str, Any]) -> str:
         """Give what Helm says about values that do not go together."""

@@ -263,6 +263,8 @@ def test_the_preflight_uses_the_credentials_of_its_service(chart: Chart) -> None
         assert (doctor["name"], doctor["args"]) == ("doctor", ["--json"])
         assert "alsek doctor" in doctor["command"][2]
         assert env(doctor) == env(pod["spec"]["containers"][0])
+    usual = [pod["spec"]["initContainers"][0] for pod in chart.render(LEAST).pods().values()]
+    assert [doctor["args"] for doctor in usual] == [[]] * 3, "the doctor is told what is meant for the service"
     assert not any(
         "initContainers" in pod["spec"] for pod in chart.render(least(preflight={"enabled": False})).pods().values()
     )

@@ -44,9 +44,11 @@ def main(api, message, timeout):
     while (left := until - time.monotonic()) > 0:
         wait = max(1, min(10, int(left)))
         status, answer = ask(f"{api}/v1/messages/{uuid}/result?wait={wait}", patience=wait + 10)
-        if status == 200:
+        if status == 200 and answer["state"] == "succeeded":
             print(f"result: {json.dumps(answer)}")
             return None
+        if status == 200:
+            return f"the task ended otherwise: {json.dumps(answer)}"
         if status != 202:
             return f"no result ({status}): {answer}"
     return f"no result within {timeout:.0f} s; `alsek explain {uuid}` says why"

@@ -50,7 +50,8 @@ spec:
     - name: doctor
       # 1 is advice; 2 means that nothing works, or that messages are in danger.
       command: [sh, -c, 'alsek doctor "$@" || test $? -lt 2', doctor]
-      {{- include "alsek.container" (merge (dict "args" $values.preflight.args) .) | nindent 6 }}
+      {{- /* Set, not merged: an empty list would give way to the arguments of the service. */}}
+      {{- include "alsek.container" (set (merge (dict) .) "args" $values.preflight.args) | nindent 6 }}
       resources:
         requests: {cpu: 20m, memory: 64Mi}
         limits: {memory: 256Mi}

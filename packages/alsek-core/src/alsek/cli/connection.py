@@ -68,6 +68,9 @@ def plain(value: Any) -> Any:
 #: Terminals that have fewer columns get narrower tables.
 NARROW = 130
 
+#: Columns of what is no terminal, such as a container's log: so many that no finding is folded.
+PIPED = 2_000
+
 
 def make_table(
     columns: Sequence[str],
@@ -103,7 +106,7 @@ def columns_here() -> int:
     """Give how many columns the output has; whoever reads through a pipe gets whole lines."""
     from rich.console import Console
 
-    return Console().width if sys.stdout.isatty() else 200
+    return Console().width if sys.stdout.isatty() else PIPED
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:

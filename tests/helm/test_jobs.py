@@ -1,0 +1,148 @@
+"""What the chart has pods run besides services, taken from what Helm renders and run here, on real services."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from alsek import Broker
+from alsek.storage.backends.redis import RedisBackend
+from alsek_api.auth.keys import make_key
+from alsek_api.auth.store import KeyStore
+from harness.processes import Processes, alsek
+from harness.server import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rendering import Chart
+
+pytestmark = pytest.mark.heavy
+
+TASKS = """
+from alsek import Broker, Reject, task
+from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.result import ResultStore
+
+backend = RedisBackend()
+broker = Broker(backend)
+
+@task(broker, queue="smoke", result_store=ResultStore(backend))
+def add(a, b):
+    return a + b
+
+@task(broker, queue="smoke")
+def doomed():
+    raise Reject("the card was refused")
+"""
+
+VALUES: dict[str, Any] = {
+    "redis": {"hosts": ["redis"]},
+    "workers": {"w": {"package": "my_tasks"}},
+    "test": {"task": "add", "queue": "smoke", "kwargs": {"a": 20, "b": 22}, "apiKeySecret": {"name": "k", "key": "t"}},
+}
+
+#: As in the images: `alsek` and `python` are on the path.
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+    """A worker and the API: the address of Redis, that of the API, and a key for it."""
+    folder = tmp_path_factory.mktemp("running")
+    (folder / "my_tasks.py").write_text(TASKS)
+    processes = Processes(folder)
+    try:
+        with Server() as server:
+            token, record = make_key("smoke", ("enqueue", "read"))
+            KeyStore(Broker(RedisBackend(server.url)).redis).add(record)
+            env = {"ALSEK_REDIS_URL": server.url}
+            worker = processes.start(alsek("worker", "my_tasks", "--n-processes", "1"), env=env, cwd=folder)
+            line = processes.start(alsek("api", "--port", "0"), env=env).wait_for_line("api.listening", 60)
+            address = re.search(r"http://[\d.:]+", line)
+            assert address is not None
+            worker.wait_for_line("Worker pool online.", 60)
+            yield server.url, address[0], token
+    finally:
+        processes.close()
+
+
+def smoke(
+    chart: Chart, folder: Path, api: str, token: str, test: dict[str, Any] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run what the pod of `helm test` runs, with the files that its ConfigMap mounts."""
+    objects = chart.render(VALUES if test is None else VALUES | {"test": VALUES["test"] | test})
+    for name, text in objects.named("ConfigMap", "rel-alsek-smoke")["data"].items():
+        (folder / name).write_text(text)
+    [container] = objects.named("Pod", "rel-alsek-smoke")["spec"]["containers"]
+    command = [
+        word.replace("/etc/smoke", str(folder)).replace("http://rel-alsek-api:80", api)
+        for word in (*container["command"], *container["args"])
+    ]
+    assert [one["name"] for one in container["env"]] == ["ALSEK_API_KEY"]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env={"PATH": PATH, "ALSEK_API_KEY": token}
+    )
+
+
+def test_helm_test_submits_a_task_and_gets_its_result(
+    chart: Chart, tmp_path: Path, running: tuple[str, str, str]
+) -> None:
+    _, api, token = running
+
+    done = smoke(chart, tmp_path, api, token)
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r'result: .*"result": 42', done.stdout), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("test", "key", "words"),
+    [
+        ({"queue": "nobody", "timeout": 2}, "", "no result within 2 s; `alsek explain "),
+        ({}, "ak_000000000000_wrong", "the message was not accepted (401)"),
+        ({"task": "doomed", "kwargs": {}}, "", "the task ended otherwise: "),
+    ],
+    ids=["no worker", "wrong key", "a failing task"],
+)
+def test_helm_test_fails_with_one_line_that_says_why(
+    chart: Chart, tmp_path: Path, running: tuple[str, str, str], test: dict[str, Any], key: str, words: str
+) -> None:
+    _, api, token = running
+
+    done = smoke(chart, tmp_path, api, key or token, test)
+
+    assert done.returncode == 1, done.stdout
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def preflight(chart: Chart, url: str) -> subprocess.CompletedProcess[str]:
+    container = chart.render(VALUES).pods()["rel-alsek-scheduler"]["spec"]["initContainers"][0]
+    return subprocess.run(
+        [*container["command"], *container["args"]], capture_output=True, text=True, check=False, timeout=120,
+        env={"PATH": PATH, "ALSEK_REDIS_URL": url},
+    )  # fmt: skip
+
+
+def test_the_preflight_lets_pass_what_is_only_advice(chart: Chart, running: tuple[str, str, str]) -> None:
+    done = preflight(chart, running[0])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "connection" in done.stdout
+
+
+def test_the_preflight_stops_where_nobody_answers_and_where_messages_are_in_danger(chart: Chart) -> None:
+    absent = preflight(chart, f"redis://127.0.0.1:{free_port()}/0")
+    with Server(config={"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}, appendonly=False) as server:
+        evicting = preflight(chart, server.url)
+
+    assert (absent.returncode, evicting.returncode) == (1, 1)
+    assert len([line for line in absent.stdout.splitlines() if "Connection refused" in line]) == 1
+    assert len([line for line in evicting.stdout.splitlines() if "noeviction" in line and " ERROR " in line]) == 1

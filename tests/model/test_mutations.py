@@ -87,6 +87,11 @@ BUGS: dict[str, tuple[str, str, str]] = {
     "a history without an end": ("_prelude", "if breaks >= 9 then", "if breaks >= 99 then"),
     "a claim without its time": ("claim", "'f', fence, 'c', stamp)", "'f', fence)"),
     "a submit overwrites": ("submit", "codes[#codes + 1] = 0", "fresh = true"),
+    "a lone submit overwrites": ("submit_one", "then return {0} end", "then end"),
+    "a receipt does not give way to a lone message": ("submit_one", "type(receipt) ~= 'string'", "true"),
+    "a lone message in an unknown queue": ("submit_one", "redis.call('SADD', tag .. 'queues', ARGV[6])", ""),
+    "a lone message wakes nobody": ("submit_one", "redis.call('RPUSH', wake, '1')", ""),
+    "a lone message lives for ever": ("submit_one", ", 'x', now + ARGV[5])", ")"),
 }
 
 

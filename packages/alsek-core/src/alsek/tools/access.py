@@ -46,8 +46,8 @@ _SCHEDULES: Final = ("s:*", "schedules*")
 _HTTP: Final = ("api:*", "idem:*", "ticket:*")
 
 _PRODUCER_SCRIPTS: Final = (
-    "submit", "submit_unique", "revoke", "remove", "update", "lock_acquire", "lock_release", "lock_renew", "announce",
-    "note_descendant", "put_result", "replace_status", "take_results",
+    "submit", "submit_one", "submit_unique", "revoke", "remove", "update", "lock_acquire", "lock_release", "lock_renew",
+    "announce", "note_descendant", "put_result", "replace_status", "take_results",
 )  # fmt: skip
 _WORKER_SCRIPTS: Final = ("claim", "renew", "ack", "fail", "retry", "release", "progress", "registry_beat")
 

@@ -13,6 +13,7 @@ from alsek.defaults import DEFAULT_LEASE_MS, DEFAULT_MAX_DELIVERIES, DEFAULT_REC
 from alsek.storage.backends.redis.link import Argument, Call
 from alsek.storage.backends.redis.notes import ending_of, note_of
 from alsek.storage.backends.redis.scripts import script
+from alsek.storage.backends.redis.submit_verbs import submit
 from alsek.storage.keys import PRIORITY_WEIGHT, Keys
 
 if TYPE_CHECKING:
@@ -161,12 +162,9 @@ class Verbs:
         self._expiry_error = expiry_error
         self._revocation_error = revocation_error
 
-    def submit(self, partition: int, queue: str, messages: Iterable[NewMessage], *, again: bool = False) -> Call:
+    def submit(self, partition: int, queue: str, messages: Sequence[NewMessage], *, again: bool = False) -> Call:
         """Store new messages of one queue. Reply: a code for each."""
-        args: list[Argument] = [self.policy.weight, "1" if again else "0", self.statuses["SUBMITTED"]]
-        for message in messages:
-            args += message
-        return Call(script("submit"), self._keys(partition, (queue,)), args, again=1)
+        return submit(self, partition, queue, messages, again=again)
 
     def claim(self, partition: int, interests: Sequence[Interest], token: str, consumer: str, want: int) -> Call:
         """Lease up to `want` messages to `token`. Reply: see `read_claim`."""

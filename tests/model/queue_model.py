@@ -326,7 +326,7 @@ class QueueModel:
         record, receipt = self.partition.record(uuid), self.partition.receipt(uuid)
         if receipt is not None:
             return int(Code.REPEATED if receipt.letter == "V" else Code.STALE)
-        if record is None:
+        if uuid not in self.partition.records:
             # It may still come, as somebody's callback.
             self._close(now, uuid, "V", "", "revoked", self._revocation_error, kept_ms=FORESIGHT_MS)
         if record is None or record.state is None:

@@ -7,7 +7,8 @@ import pickle
 import subprocess
 import sys
 import threading
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -18,11 +19,15 @@ from alsek.exceptions import BackendAuthenticationError, BackendDataError, Backe
 from alsek.storage.backends.abstract import Backend
 from alsek.storage.backends.lazy import LazyClient
 from alsek.storage.backends.redis import RedisBackend
+from alsek.storage.backends.redis.link_pool import LinkPool
 from alsek.storage.serialization import Serializer
 from alsek.types import Empty
 from harness.eventually import eventually
 from harness.proxy import Proxy
 from harness.server import Server, free_port
+
+if TYPE_CHECKING:
+    from alsek.storage.backends.redis.link import Route
 
 
 class HexSerializer(Serializer):
@@ -517,3 +522,29 @@ def test_eight_operations_make_a_backend() -> None:
     assert not backend.SUPPORTS_PUBSUB
     with pytest.raises(NotImplementedError):
         backend.encode()
+
+
+def test_more_callers_than_links_wait_for_one_and_never_share_it(redis_url: str) -> None:
+    backend = RedisBackend(redis_url)
+    made: list[Route] = []
+
+    def new_link() -> Route:
+        made.append(backend.new_link())
+        return made[-1]
+
+    pool = LinkPool(new_link, most=2)
+
+    def echoes(caller: int) -> list[bytes]:
+        answers = []
+        for number in range(50):
+            answers.append(pool.command("ECHO", f"{caller}-{number}"))
+            if number == 25:
+                pool.close()
+        return answers
+
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(echoes, range(8)))
+    pool.close()
+
+    assert answers == [[f"{caller}-{number}".encode() for number in range(50)] for caller in range(8)]
+    assert len(made) == 2

@@ -82,7 +82,7 @@ class Broker:
         self.receipt_ms = receipt_ms
         self.aging_ms = aging_ms
         self.max_message_bytes = max_message_bytes
-        self._verbs: tuple[Policy, Verbs] | None = None
+        self._verbs: tuple[tuple[int | None, ...], Verbs] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(backend={self.backend!r}, dlq_ttl={self.dlq_ttl})"
@@ -287,13 +287,14 @@ class Broker:
     @property
     def verbs(self) -> Verbs:
         """The verbs under this broker's present settings."""
-        dlq_ms = FOR_EVER if self.dlq_ttl is not None and self.dlq_ttl < 0 else self.dlq_ttl or 0
-        policy = Policy(dlq_ms, self.lease_ms, self.max_deliveries, self.receipt_ms, self.aging_ms)
-        if self._verbs is None or self._verbs[0] != policy:
+        settings = (self.dlq_ttl, self.lease_ms, self.max_deliveries, self.receipt_ms, self.aging_ms)
+        if self._verbs is None or self._verbs[0] != settings:
+            dlq_ms = FOR_EVER if self.dlq_ttl is not None and self.dlq_ttl < 0 else self.dlq_ttl or 0
+            policy = Policy(dlq_ms, self.lease_ms, self.max_deliveries, self.receipt_ms, self.aging_ms)
             forward = self.backend.serializer.forward
             statuses = {s.name: str(forward({"status": s.name, "details": None})).encode() for s in TaskStatus}
             self._verbs = (
-                policy,
+                settings,
                 Verbs(
                     self.keys,
                     policy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from alsek.exceptions import BackendUnavailableError
@@ -35,8 +35,11 @@ class LinkPool:
 
     def execute(self, calls: Sequence[Call], *, patience: float = 0.0) -> list[Any]:
         """Run calls on a free link; see `Link.execute`."""
-        with self._link() as link:
+        link = self._take()
+        try:
             return link.execute(calls, patience=patience)
+        finally:
+            self._give_back(link)
 
     def stream(self, calls: Iterable[Call], *, patience: float = 0.0) -> Iterator[Any]:
         """Run calls one ahead of their replies on a free link; see `Link.stream`."""
@@ -61,24 +64,54 @@ class LinkPool:
 
     def close(self) -> None:
         """Drop all connections that nobody uses at the moment."""
-        while self._idle:
-            self._idle.pop().close()
+        closed: list[Route] = []
+        with suppress(IndexError):
+            while True:
+                closed.append(self._idle.pop())
+        for link in closed:
+            link.close()
+            self._give_back(link)
 
     @contextmanager
     def _link(self) -> Iterator[Route]:
+        link = self._take()
+        try:
+            yield link
+        finally:
+            self._give_back(link)
+
+    def _take(self) -> Route:
         if self._pid != os.getpid():
             self._reset()
-        with self._places:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._make_or_wait()
+
+    def _make_or_wait(self) -> Route:
+        with self._freed:
+            # Counted before the last look: who gives a link back either is seen by it, or sees that somebody waits.
+            self._waiting += 1
             try:
-                link = self._idle.pop()
-            except IndexError:
-                link = self._new_link()
-            try:
-                yield link
+                while True:
+                    with suppress(IndexError):
+                        return self._idle.pop()
+                    if self._made < self._most:
+                        self._made += 1
+                        return self._new_link()
+                    self._freed.wait()
             finally:
-                self._idle.append(link)
+                self._waiting -= 1
+
+    def _give_back(self, link: Route) -> None:
+        self._idle.append(link)
+        if self._waiting:
+            with self._freed:
+                self._freed.notify()
 
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._idle: list[Route] = []
-        self._places = threading.BoundedSemaphore(self._most)
+        self._made = 0
+        self._waiting = 0
+        self._freed = threading.Condition()

@@ -13,7 +13,7 @@ from alsek.core.schedules.template import Template, fire_uuid
 from alsek.core.triggers import IntervalTrigger
 from alsek.exceptions import ScheduleNotFoundError
 from alsek.storage.backends.redis import RedisBackend
-from alsek.storage.backends.redis.schedules import Due, Firing, ScheduleVerbs
+from alsek.storage.backends.redis.schedules import Due, Fired, Firing, ScheduleVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +113,7 @@ def test_a_repeated_tick_fires_nothing_again(leader: Leader) -> None:
 
     leader.fire(firing)
 
-    assert leader.fire(firing) == (True, [(-2, [])])
+    assert leader.fire(firing) == (True, [(Fired.CHANGED, [])])
     assert len(leader.waiting()) == 1
 
 
@@ -157,7 +157,7 @@ def test_nothing_is_fired_before_its_time(leader: Leader) -> None:
     assert hand.due == []
     assert hand.wait_ms is not None
     assert 0 < hand.wait_ms <= 60_000
-    assert leader.fire(leader.firing(early, [instant], instant + 1_000)) == (True, [(-4, [])])
+    assert leader.fire(leader.firing(early, [instant], instant + 1_000)) == (True, [(Fired.NOT_DUE, [])])
     assert leader.waiting() == []
 
 
@@ -274,6 +274,36 @@ def test_one_corrupt_schedule_does_not_stop_the_others(leader: Leader, store: Sc
     leader.client.set(leader.broker.keys.schedule("one"), "a text")
 
     assert [one.id for one in leader.due()] == ["two"]
+
+
+@pytest.mark.parametrize("index", ["ready", "delayed", "leases", "dead", "wake"])
+def test_one_damaged_queue_does_not_stop_the_schedules_of_others(
+    index: str, leader: Leader, store: ScheduleStore
+) -> None:
+    store.create("two", "work", SECOND, queue="damaged")
+    leader.client.set(getattr(leader.broker.keys, index)("damaged", 0), "a text")
+    instants = {name: leader.make_due(name) for name in ("one", "two")}
+    firings = [
+        leader.firing(one, [instants[one.id]], None, queue="damaged" if one.id == "two" else "q")
+        for one in leader.due()
+    ]
+
+    _, outcomes = leader.fire(*firings)
+
+    codes = {firing.id: code for firing, (code, _) in zip(firings, outcomes, strict=True)}
+    assert codes == {"one": Fired.ADVANCED, "two": Fired.QUEUE_DAMAGED}
+    assert (store.get("two").fired, store.get("two").next_ms) == (0, instants["two"])
+    assert [one.id for one in leader.due()] == ["two"]
+
+
+def test_a_look_may_pass_over_the_first(leader: Leader, store: ScheduleStore) -> None:
+    store.create("two", "work", SECOND, queue="q")
+    leader.make_due("one", 20)
+    leader.make_due("two", 10)
+
+    reply = leader.run(leader.verbs.due(0, leader.epoch, leader.identity, 1))
+
+    assert [one.id for one in leader.verbs.read_due(reply).due] == ["two"]
 
 
 def test_the_lead_is_taken_kept_and_given_back(leader: Leader) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,37 @@ def test_a_broken_schedule_says_why_and_the_others_go_on(store: ScheduleStore, b
     assert store.get("stubborn").reason == "OSError: the almanac is lost"
     assert store.get("stubborn").fired == 0
     assert scheduler.is_live()[0]
+
+
+def test_of_a_damaged_queue_only_its_own_schedules_are_broken(
+    store: ScheduleStore, broker: Broker, start: Start, redis_client: redis.Redis
+) -> None:
+    index = broker.keys.dead("damaged", broker.keys.partition("ill"))
+    redis_client.set(index, "no index")
+    for name, queue in (("ill", "damaged"), ("well", "q")):
+        store.create(name, "work", IntervalTrigger(milliseconds=50), queue=queue)
+    start()
+
+    fired(store, "well", 3)
+    shown = eventually(lambda: one if (one := store.get("ill")).state == "broken" else None, PATIENCE_S)
+
+    assert shown is not None
+    assert "queue damaged cannot take messages" in (shown.reason or "")
+    assert shown.fired == 0
+    redis_client.delete(index)
+    store.resume("ill")
+    fired(store, "ill", 1)
+
+
+def test_more_than_one_look_can_tell_of_are_fired_once_each(store: ScheduleStore, broker: Broker, start: Start) -> None:
+    instant = datetime.now(UTC) + timedelta(milliseconds=200)
+    made = [store.create(f"at{i}", "work", DateTrigger(instant), queue="q").first_uuid for i in range(330)]
+    scheduler = start()
+
+    eventually(lambda: store.counts().ended == len(made), PATIENCE_S)
+
+    assert waiting(broker) == set(made)
+    assert scheduler.ledger.fires == len(made)
 
 
 def test_a_trigger_that_is_known_to_its_program_only_needs_it(

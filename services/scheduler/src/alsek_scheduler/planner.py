@@ -11,10 +11,10 @@ from alsek.core.schedules.template import Template
 from alsek.core.triggers import ForeignTrigger, Trigger, adopt
 from alsek.exceptions import AlsekError, SchedulingError, UnknownTaskError
 from alsek.logging import get_logger
-from alsek.storage.backends.redis.schedules import Firing
+from alsek.storage.backends.redis.schedules import MOST_SCHEDULES, Firing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from alsek.core.schedules import ScheduleStore
     from alsek.storage.backends.redis.schedules import Due
@@ -59,26 +59,36 @@ class Planner:
         """Read one definition anew."""
         self._known.pop(schedule_id, None)
 
-    def plan(self, partition: int, due: Sequence[Due], now_ms: int) -> list[Firing]:
-        """Decide; what cannot be fired is marked as broken with the reason, and left out.
+    def plan(self, partition: int, due: Sequence[Due], now_ms: int) -> Iterator[Firing]:
+        """Decide, one after the other; what cannot be fired is marked as broken with the reason, and left out.
 
         Args:
             partition: Where they lie.
             due: As Redis told.
             now_ms: Redis' time.
         """
-        self._read(partition, due)
-        firings: list[Firing] = []
+        rows = self._read(partition, due)
         for one in due:
-            known = self._known.get(one.id)
-            if known is None:
-                continue  # changed or marked as broken
             try:
+                known = self._find(one, rows.pop(one.id, None))
+                if known is None:
+                    continue  # changed meanwhile
                 self._roster.require(known.definition)
-                firings.append(_firing(one, known, now_ms))
+                firing = _firing(one, known, now_ms)
             except Exception as error:  # noqa: BLE001  (a trigger may be anybody's code)
                 self._break(one.id, one.version, error)
-        return firings
+            else:
+                yield firing
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+
+    def break_queue(self, firing: Firing) -> None:
+        """Mark a schedule as broken because of its queue."""
+        reason = (
+            f"queue {firing.queue} cannot take messages: one of its indexes was overwritten (`alsek fsck` names it); "
+            f"mend it, then `alsek schedules resume {firing.id}`"
+        )
+        self._break(firing.id, firing.version, SchedulingError(reason))
 
     def submitted(self, firing: Firing, uuids: Sequence[str]) -> None:
         """Tell the task of messages that were submitted, where it is known here and wants to hear of it."""
@@ -88,29 +98,29 @@ class Planner:
             for uuid in uuids:
                 self._roster.submitted(known.definition, uuid, bodies[uuid][1])
 
-    def _read(self, partition: int, due: Sequence[Due]) -> None:
+    def _find(self, one: Due, fields: dict[bytes, bytes] | None) -> Known | None:
+        """Give the definition of a schedule; `None`: it was changed since it was due."""
+        known = self._known.get(one.id)
+        if known is not None and known.version == one.version:
+            self._known.move_to_end(one.id)
+            return known
+        if fields is None or fields.get(b"v") != str(one.version).encode():
+            return None
+        known = self._known[one.id] = self._open(one.id, one.version, fields)
+        return known
+
+    def _read(self, partition: int, due: Sequence[Due]) -> dict[str, dict[bytes, bytes]]:
+        """Read the schedules that are not known as they are now."""
         missing = []
         for one in due:
             known = self._known.get(one.id)
             if known is None or known.version != one.version:
                 self._known.pop(one.id, None)
                 missing.append(one.id)
-            else:
-                self._known.move_to_end(one.id)
-        if not missing:
-            return
-        call = self._store.verbs.look(partition, missing)
-        _, rows = self._store.verbs.read_look(self._store.broker.redis.links.execute([call])[0])
-        versions = {one.id: one.version for one in due}
-        for schedule_id, fields in rows:
-            if fields.get(b"v") != str(versions[schedule_id]).encode():
-                continue
-            try:
-                self._known[schedule_id] = self._open(schedule_id, versions[schedule_id], fields)
-            except AlsekError as error:
-                self._break(schedule_id, versions[schedule_id], error)
-        while len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        verbs = self._store.verbs
+        calls = [verbs.look(partition, missing[i : i + MOST_SCHEDULES]) for i in range(0, len(missing), MOST_SCHEDULES)]
+        replies = self._store.broker.redis.links.execute(calls) if calls else []
+        return {row.id: row.fields for reply in replies for row in verbs.read_look(reply)[1]}
 
     def _open(self, schedule_id: str, version: int, fields: dict[bytes, bytes]) -> Known:
         definition = open_definition(fields)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from alsek.exceptions import AlsekError, BackendFullError, BackendUnavailableError
 from alsek.logging import get_logger
+from alsek.storage.backends.redis.schedules import MOST_SCHEDULES, Fired
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from alsek.core.schedules import ScheduleStore
-    from alsek.storage.backends.redis.schedules import Due, Firing
+    from alsek.storage.backends.redis.link import Call
+    from alsek.storage.backends.redis.schedules import Due, DueHand, Firing
     from alsek.storage.backends.redis.subscriber import Subscription
     from alsek_scheduler.election import Election
     from alsek_scheduler.ledger import Ledger
@@ -26,6 +29,9 @@ log = get_logger(__name__)
 #: Schedules and messages in one call: keeps the script below a few milliseconds.
 _MOST_FIRED: Final = 50
 _MOST_MESSAGES: Final = 100
+
+#: Looks in one go after one that brought as much as it can: of a thousand that are due at once, ten see all.
+_MOST_HANDS: Final = 10
 
 #: Pause after Redis did not answer, seconds.
 _PAUSE_S: Final = 0.2
@@ -156,44 +162,58 @@ class Ticker:
 
     def _serve(self, partition: int, epoch: int) -> float | None:
         """Fire all that is due in one partition; as `_tick`."""
+        hands = 1
         while True:
             if self._stopping.is_set() or self._election.epoch != epoch:
                 return None
-            hand = self._store.verbs.read_due(self._run_one(partition, epoch))
+            looks = self._look(partition, epoch, hands)
             answered = time.monotonic()
-            if not hand.leads:
+            if not all(hand.leads for hand in looks):
                 self._election.refused(epoch)
                 return None
+            # What was inserted between two looks has pushed others into the second one too.
+            due = list({one.id: one for hand in looks for one in hand.due}.values())
             # What has been advanced may be due again at once, or soonest of all: look again after firing.
-            if hand.due:
-                if not self._fire(partition, epoch, hand.due, hand.now_ms):
+            if due:
+                if not self._fire(partition, epoch, due, looks[-1].now_ms):
                     return None
+                hands = _MOST_HANDS if len(due) >= hands * MOST_SCHEDULES else 1
             else:
-                return math.inf if hand.wait_ms is None else answered + hand.wait_ms / 1000
+                wait_ms = looks[-1].wait_ms
+                return math.inf if wait_ms is None else answered + wait_ms / 1000
 
     def _fire(self, partition: int, epoch: int, due: Sequence[Due], now_ms: int) -> bool:
-        firings = self._planner.plan(partition, due, now_ms)
-        for batch in _batches(firings):
-            if self._election.epoch != epoch:
-                return False
-            call = self._store.verbs.fire(partition, epoch, self._settings.identity, batch)
-            leads, fired_ms, outcomes = self._store.verbs.read_fire(self._store.broker.redis.links.execute([call])[0])
+        """Fire what is due, deciding about the next ones while Redis is at work; `False`: we lead no longer."""
+        sent: deque[list[Firing]] = deque()
+        for reply in self._store.broker.redis.links.stream(self._calls(partition, epoch, due, now_ms, sent)):
+            leads, fired_ms, outcomes = self._store.verbs.read_fire(reply)
             if not leads:
                 self._election.refused(epoch)
                 return False
-            for firing, (code, uuids) in zip(batch, outcomes, strict=True):
-                if code == 1:
+            for firing, (code, uuids) in zip(sent.popleft(), outcomes, strict=True):
+                if code == Fired.ADVANCED:
                     self._ledger.fired(firing, uuids, fired_ms)
                     self._planner.submitted(firing, uuids)
+                elif code == Fired.QUEUE_DAMAGED:
+                    self._planner.break_queue(firing)
                 else:
                     # Somebody changed or fired it meanwhile: the next look sees how it stands now.
                     self._planner.drop(firing.id)
-        return True
+        return self._election.epoch == epoch
 
-    def _run_one(self, partition: int, epoch: int) -> list[object]:
-        call = self._store.verbs.due(partition, epoch, self._settings.identity)
-        reply: list[object] = self._store.broker.redis.links.execute([call])[0]
-        return reply
+    def _calls(
+        self, partition: int, epoch: int, due: Sequence[Due], now_ms: int, sent: deque[list[Firing]]
+    ) -> Iterator[Call]:
+        for batch in _batches(self._planner.plan(partition, due, now_ms)):
+            if self._election.epoch != epoch:
+                return
+            sent.append(batch)
+            yield self._store.verbs.fire(partition, epoch, self._settings.identity, batch)
+
+    def _look(self, partition: int, epoch: int, hands: int) -> list[DueHand]:
+        verbs, identity = self._store.verbs, self._settings.identity
+        calls = [verbs.due(partition, epoch, identity, number * MOST_SCHEDULES) for number in range(hands)]
+        return [verbs.read_due(reply) for reply in self._store.broker.redis.links.execute(calls)]
 
 
 def _told(error: Exception, **where: object) -> float:
@@ -208,7 +228,7 @@ def _told(error: Exception, **where: object) -> float:
     return _FAILED_S
 
 
-def _batches(firings: Sequence[Firing]) -> Iterator[list[Firing]]:
+def _batches(firings: Iterable[Firing]) -> Iterator[list[Firing]]:
     batch: list[Firing] = []
     messages = 0
     for firing in firings:

@@ -130,6 +130,13 @@ class Link:
             AlsekError: As `execute`.
         """
         sent: deque[Call] = deque()
+        try:
+            yield from self._stream(calls, sent, patience)
+        finally:
+            if sent:  # somebody left in the middle: the next one must not read replies that are not its own
+                self.close()
+
+    def _stream(self, calls: Iterable[Call], sent: deque[Call], patience: float) -> Iterator[Any]:
         known: set[bytes] = set()
         for call in calls:
             if call.script.digest not in known:  # the first of its kind may have to be loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from alsek.storage.backends.redis.link import Argument, Call
@@ -20,6 +21,16 @@ ANY_VERSION: Final = -1
 
 #: How the scripts call the overlap policies.
 OVERLAPS: Final = {"allow": "a", "skip": "s", "queue_one": "q"}
+
+
+class Fired(IntEnum):
+    """What came of firing one schedule."""
+
+    ADVANCED = 1
+    MISSING = -1
+    CHANGED = -2
+    NOT_DUE = -4
+    QUEUE_DAMAGED = -5
 
 
 class Row(NamedTuple):
@@ -189,9 +200,9 @@ class ScheduleVerbs:
         now, total, active, paused, broken, leader, lease_ms, epoch = reply
         return Counts(now, total, active, paused, broken, _text(leader), max(0, lease_ms), epoch)
 
-    def due(self, partition: int, epoch: int, identity: str) -> Call:
-        """Ask what is due. Reply: see `read_due`."""
-        return Call(script("schedule_due"), (self.keys.tag(partition),), (epoch, identity, MOST_SCHEDULES))
+    def due(self, partition: int, epoch: int, identity: str, skip: int = 0) -> Call:
+        """Ask what is due, behind so many of the first. Reply: see `read_due`."""
+        return Call(script("schedule_due"), (self.keys.tag(partition),), (epoch, identity, MOST_SCHEDULES, skip))
 
     @staticmethod
     def read_due(reply: list[Any]) -> DueHand:

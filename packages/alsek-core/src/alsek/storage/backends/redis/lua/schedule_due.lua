@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Tell the leader what is due, and when to look again.
 --
--- ARGV  1 epoch   2 identity   3 how many at most
+-- ARGV  1 epoch   2 identity   3 how many at most   4 how many of the first to pass over
 --
 -- Returns {1, now, ms until something is due or -1, then for each due schedule: id, version, next fire, last handled
 --          fire, waiting fire, uuid of the first message, number of messages, anchor, what the last message died of
@@ -14,7 +14,7 @@ local now = clock()
 check_schedules()
 if not is_leader(ARGV[1], ARGV[2]) then return {-2, now} end
 local reply = {1, now, -1}
-local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, ARGV[3])
+local ids = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', ARGV[4], ARGV[3])
 for i = 1, #ids do
   local id = ids[i]
   local h = redis.pcall('HMGET', skey(id), 'v', 'n', 'l', 'w', 'f', 'c', 'a', 's')

@@ -9,20 +9,30 @@
 --       fire time, uuid, body
 --
 -- Returns {1, now, then for each schedule a code and the uuids it submitted, by spaces}
---         codes: 1 advanced,  -1 no such schedule,  -2 changed or fired by somebody else,  -4 not due
+--         codes: 1 advanced,  -1 no such schedule,  -2 changed or fired by somebody else,  -4 not due,
+--                -5 what stands in the place of an index of its queue is none
 --         {-2, now} another one leads
 -- include: _prelude
 -- include: _schedules
 
 local weight, payload = tonumber(ARGV[3]), ARGV[4]
 local now = clock()
-check_indexes()
 check_schedules()
 redis.call('SCARD', tag .. 'queues')
 if not is_leader(ARGV[1], ARGV[2]) then return {-2, now} end
 
-local reply, registered = {1, now}, {}
+local reply, registered, sound = {1, now}, {}, {}
 local at = 5
+
+-- Whether all indexes of a queue are what they should be: one that is not must not stop the schedules of others.
+local function is_sound(qi)
+  if sound[qi] == nil then
+    local first, whole = 2 + (qi - 1) * 5, true
+    for which = READY, DEAD do whole = whole and type(redis.pcall('ZCARD', KEYS[first + which])) == 'number' end
+    sound[qi] = whole and type(redis.pcall('LLEN', KEYS[first + WAKE])) == 'number'
+  end
+  return sound[qi]
+end
 
 while at <= #ARGV do
   local id, version, read_ms, next_ms, handled = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
@@ -44,6 +54,7 @@ while at <= #ARGV do
       if tonumber(ARGV[i]) > now then code = -4 end
     end
     if handled ~= '' and tonumber(handled) > now then code = -4 end
+    if code == 1 and not is_sound(qi) then code = -5 end
   end
 
   if code == 1 then

@@ -14,6 +14,7 @@ from alsek.core.triggers import IntervalTrigger
 from alsek.exceptions import ScheduleNotFoundError
 from alsek.storage.backends.redis import RedisBackend
 from alsek.storage.backends.redis.schedules import Due, Fired, Firing, ScheduleVerbs
+from harness.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +129,23 @@ def test_the_id_of_a_message_follows_from_schedule_and_instant(leader: Leader) -
     message = leader.broker.find(second)
     assert message is not None
     assert (message.progenitor_uuid, message.created_at) == (one.first_uuid, first + 5)
+
+
+def test_the_instant_that_the_first_message_was_named_after_gets_its_own(leader: Leader, store: ScheduleStore) -> None:
+    named_after = store.create("soon", "work", IntervalTrigger(milliseconds=50), queue="q").next_ms
+    assert named_after is not None
+    sooner = leader.make_due("soon")
+    (one,) = leader.due()
+    leader.fire(leader.firing(one, [sooner], named_after))
+
+    (again,) = eventually(leader.due, 10)
+    leader.fire(leader.firing(again, [named_after], None))
+
+    assert one.first_uuid == fire_uuid(leader.broker.keys, "soon", named_after)
+    assert (len(leader.waiting()), store.get("soon").fired) == (2, 2)
+    message = leader.broker.find(str(store.get("soon").last_uuid))
+    assert message is not None
+    assert (message.progenitor_uuid, message.created_at) == (one.first_uuid, named_after)
 
 
 def test_an_older_leader_is_refused_in_every_partition_it_comes_to(leader: Leader, broker: Broker) -> None:

@@ -172,10 +172,10 @@ def test_more_than_one_look_can_tell_of_are_fired_once_each(store: ScheduleStore
     made = [store.create(f"at{i}", "work", DateTrigger(instant), queue="q").first_uuid for i in range(330)]
     scheduler = start()
 
-    eventually(lambda: store.counts().ended == len(made), PATIENCE_S)
+    eventually(lambda: scheduler.ledger.fires >= len(made), PATIENCE_S)
 
     assert waiting(broker) == set(made)
-    assert scheduler.ledger.fires == len(made)
+    assert scheduler.ledger.fires == len(made) == store.counts().ended
 
 
 def test_a_trigger_that_is_known_to_its_program_only_needs_it(

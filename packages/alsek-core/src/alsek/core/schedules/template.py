@@ -68,7 +68,10 @@ class Template:
             first: Whether it is the first.
         """
         uuid = first_uuid if first else fire_uuid(self._keys, self._id, fire_ms)
-        progenitor_uuid = None if uuid == first_uuid else first_uuid
+        if uuid == first_uuid and not first:
+            # The first one was named after this instant when the schedule began, and came sooner: its trigger changed.
+            uuid = fire_uuid(self._keys, self._id, fire_ms, "not first")
+        progenitor_uuid = None if first else first_uuid
         body = self.body(fire_ms, progenitor_uuid)
         if made_at(uuid) != fire_ms:  # the first one was named when the schedule began
             body = record.recast(body, created_at=fire_ms, progenitor_uuid=progenitor_uuid)

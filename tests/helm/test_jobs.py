@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+from rendering import VALUES as VALUE_FILES
 
 from alsek import Broker
 from alsek.storage.backends.redis import RedisBackend
 from alsek_api.auth.keys import make_key
 from alsek_api.auth.store import KeyStore
+from harness.eventually import eventually
 from harness.processes import Processes, alsek
 from harness.server import Server, free_port
 
@@ -146,3 +149,45 @@ def test_the_preflight_stops_where_nobody_answers_and_where_messages_are_in_dang
     assert (absent.returncode, evicting.returncode) == (1, 1)
     assert len([line for line in absent.stdout.splitlines() if "Connection refused" in line]) == 1
     assert len([line for line in evicting.stdout.splitlines() if "noeviction" in line and " ERROR " in line]) == 1
+
+
+@pytest.mark.parametrize("values", VALUE_FILES, ids=lambda path: path.stem)
+def test_every_service_understands_its_arguments_and_its_environment(chart: Chart, values: Path) -> None:
+    objects = chart.render(values)
+    shared = next(
+        one["data"] for one in objects.of_kind("ConfigMap") if "ALSEK_NAMESPACE" in one["data"]
+    )  # fmt: skip
+    ours = [
+        container for pod in objects.pods().values() for container in pod["spec"]["containers"]
+        if container["name"] in ("worker", "scheduler", "api", "exporter")
+    ]  # fmt: skip
+    assert ours
+    for container in ours:
+        own = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+        done = subprocess.run(
+            ["alsek", *container["args"], "--show-config"], capture_output=True, text=True, check=False, timeout=60,
+            env={"PATH": PATH} | shared | own,
+        )  # fmt: skip
+
+        assert done.returncode == 0, (container["args"], done.stderr)
+        assert "from the environment" in done.stdout or "# ALSEK_" in done.stdout, done.stdout
+
+
+def test_the_first_key_opens_the_api(chart: Chart, tmp_path: Path, running: tuple[str, str, str]) -> None:
+    url, api, _ = running
+    token, _ = make_key("unknown yet", ("admin",))
+    (tmp_path / "token").write_text(token)
+    values = VALUES | {"api": {"firstKeySecret": {"name": "k", "key": "t"}}}
+    containers = chart.render(values).pods()["rel-alsek-api"]["spec"]["initContainers"]
+    [arguments] = [one["args"] for one in containers if one["name"] == "first-key"]
+    headers = {"Authorization": f"Bearer {token}"}
+    before = httpx.get(f"{api}/v1/queues", headers=headers).status_code
+
+    for _ in range(2):  # each pod does so at each start
+        subprocess.run(
+            ["alsek", *(word.replace("/etc/alsek/first-key", str(tmp_path)) for word in arguments)], check=True,
+            capture_output=True, timeout=60, env={"PATH": PATH, "ALSEK_REDIS_URL": url},
+        )  # fmt: skip
+
+    assert before == 401
+    eventually(lambda: httpx.get(f"{api}/v1/queues", headers=headers).status_code == 200, 30, what="the key is known")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -196,6 +197,37 @@ def test_a_batch_has_an_outcome_for_each(client: httpx.Client, working: Stage) -
     assert [outcome["status"] for outcome in answer["outcomes"][300:]] == [422, 422, 422]
     assert "/priority" in answer["outcomes"][300]["problem"]["detail"]
     assert result(client, answer["outcomes"][299]["uuid"]).json()["result"] == 300
+
+
+#: What a message may say besides its task and queue, and what it may not.
+KINDS: list[dict[str, Any]] = [
+    {}, {"args": [], "kwargs": {}}, {"args": [1, 2]}, {"kwargs": {"a": 1}}, {"args": [{"a": [1.5, "é", None]}]},
+    {"args": [[]], "kwargs": {"b": {}}}, {"args": [10**30]}, {"args": ["x" * 1_100_000]}, {"args": "ab"},
+    {"args": {}}, {"kwargs": []}, {"kwargs": None}, {"priority": 1}, {"priority": True}, {"priority": 1.0},
+    {"priority": "1"}, {"priority": -1}, {"ttl_ms": None}, {"ttl_ms": 0}, {"ttl_ms": 5_000_000}, {"args": None},
+    {"timeout_ms": 7}, {"result_ttl_ms": 9}, {"metadata": None}, {"metadata": {"a": 1}}, {"surprise": 1}, {"task": "?"},
+    {"backoff": {"algorithm": "ConstantBackoff", "parameters": {"constant": 5}}}, {"delay_ms": 9, "run_at": "2030"},
+    {"delay_ms": 4_000},
+]  # fmt: skip
+
+
+def test_messages_alike_are_stored_as_each_one_alone(client: httpx.Client, shared: Stage) -> None:
+    def told(outcome: dict[str, Any]) -> Any:
+        if outcome["status"] != 202:
+            return re.sub(r"[0-9a-f-]{36}", "uuid", json.dumps(outcome))
+        record = shared.broker.redis.record(outcome["uuid"])
+        return {name: value for name, value in record.items() if name not in (b"x", b"e")}  # times
+
+    def stored(*messages: dict[str, Any]) -> list[Any]:
+        answer = client.post("/v1/messages:batch", json={"messages": messages})
+        assert answer.status_code == 200, answer.text
+        return [told(outcome) for outcome in answer.json()["outcomes"]]
+
+    asked = [{"task": "add", "queue": "alike"} | kind for kind in KINDS]
+    alone = [stored(message)[0] for message in asked]
+
+    assert stored(*asked, *asked) == alone + alone
+    assert sum(isinstance(one, dict) for one in alone) == 16
 
 
 def test_ndjson_is_a_message_a_line(client: httpx.Client, working: Stage) -> None:

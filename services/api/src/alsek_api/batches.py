@@ -11,9 +11,9 @@ from pydantic import ValidationError as Unlike
 
 from alsek.core.bulk import PATIENCE_S
 from alsek.exceptions import AlsekError, BackendError
-from alsek_api.incoming import Prepared, problem_of
+from alsek_api.alike import Alike, Made
+from alsek_api.incoming import problem_of
 from alsek_api.problems import Problem, of_alsek, pointer, problem_fields
-from alsek_api.schemas.enqueue import EnqueueRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class Batch:
         #: Whether Redis did not answer for some of them.
         self.broken = False
         self._incoming = incoming
-        self._principal = principal
+        self._alike = Alike(incoming, principal)
         self._outcomes: list[Any] = []
 
     async def store(self, items: Sequence[Any], *, again: bool = False) -> bytes:
@@ -75,33 +75,32 @@ class Batch:
         body = {"accepted": accepted, "rejected": len(items) - accepted, "outcomes": self._outcomes}
         return msgspec.json.encode(body)
 
-    def _prepare(self, items: Sequence[Any], start: int) -> dict[tuple[int, str], list[tuple[int, Prepared]]]:
-        groups: dict[tuple[int, str], list[tuple[int, Prepared]]] = {}
-        prepare, partition_of = self._incoming.prepare, self._incoming.partition_of
+    def _prepare(self, items: Sequence[Any], start: int) -> dict[tuple[int, str], list[tuple[int, Made]]]:
+        groups: dict[tuple[int, str], list[tuple[int, Made]]] = {}
+        make, partition_of = self._alike.make, self._incoming.partition_of
         for position in range(start, min(start + _PIECE, len(items))):
             item = items[position]
             try:
                 if isinstance(item, Problem):
                     raise item
-                asked = EnqueueRequest.model_validate(item)
-                prepared = prepare(asked, self._principal, self.uuid_of)
+                made = make(item, self.uuid_of)
             except Unlike as error:
                 self._refuse(position, _unlike(error))
             except (Problem, AlsekError) as error:
                 self._refuse(position, problem_of(error))
             else:
-                where = (partition_of(prepared.arrival.uuid), prepared.message.queue)
-                groups.setdefault(where, []).append((position, prepared))
+                where = (partition_of(made.arrival.uuid), made.queue)
+                groups.setdefault(where, []).append((position, made))
         return groups
 
     async def _send(
         self,
         where: tuple[int, str],
-        members: Sequence[tuple[int, Prepared]],
+        members: Sequence[tuple[int, Made]],
         again: bool,
         errors: list[AlsekError],
     ) -> None:
-        call = self._incoming.verbs.submit(*where, [prepared.arrival for _, prepared in members])
+        call = self._incoming.verbs.submit(*where, [made.arrival for _, made in members])
         try:
             await self._incoming.link.execute(call, patience=PATIENCE_S, again=again)
         except BackendError as error:
@@ -110,11 +109,11 @@ class Batch:
             for position, _ in members:
                 self._refuse(position, problem)
             return
-        for position, prepared in members:
+        for position, made in members:
             # A uuid of ours that is there already was stored by the first attempt.
-            outcome: dict[str, Any] = {"status": 202, "uuid": prepared.message.uuid}
-            if prepared.warnings:
-                outcome["warnings"] = prepared.warnings
+            outcome: dict[str, Any] = {"status": 202, "uuid": made.arrival.uuid}
+            if made.warnings:
+                outcome["warnings"] = made.warnings
             self._outcomes[position] = outcome
 
     def _refuse(self, position: int, problem: Problem) -> None:

@@ -13,6 +13,7 @@ from alsek.core.bulk import PATIENCE_S
 from alsek.core.callback import fold
 from alsek.core.ids import made_at, new_uuid
 from alsek.core.message import Message
+from alsek.core.mould import Mould
 from alsek.defaults import DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT, MAX_DURATION_MS
 from alsek.exceptions import AlsekError, ValidationError
 from alsek.storage.backends.redis.acceptance import Acceptance, Arrival, Once
@@ -20,7 +21,7 @@ from alsek_api.problems import Problem
 from alsek_api.schemas.enqueue import CallbackRequest, EnqueueRequest, moment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from alsek.core.broker import Broker
     from alsek.storage.backends.redis.async_link import AsyncRoute
@@ -129,6 +130,25 @@ class Incoming:
         reply = await self.link.execute(call, patience=PATIENCE_S)
         return read_once(reply)
 
+    def check(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+        """Say what looks wrong about the arguments of a message, as far as the service is told to look.
+
+        Raises:
+            Problem: 422, where it is told to refuse.
+        """
+        if self._settings.check_arguments == "off":
+            return []
+        return self._registry.check(task, args, kwargs, enforce=self._settings.check_arguments == "enforce")
+
+    def mould(self, message: Message) -> Mould:
+        """Give what makes bodies like that of a message, with other arguments."""
+        return Mould(message.twin(message.uuid, (), {}), self._broker.backend.serializer, self.max_bytes)
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest body of a message."""
+        return self._broker.max_message_bytes
+
     def new_uuid(self, partition: int | None = None) -> str:
         """Give a new uuid, in a partition if one is named."""
         uuid = new_uuid()
@@ -182,8 +202,7 @@ class Incoming:
             raise Problem(
                 403, f"This key is not good for task {message.task_name} in queue {message.queue}.", kind="forbidden"
             )
-        if self._settings.check_arguments != "off":
-            warnings += self._registry.check(message, enforce=self._settings.check_arguments == "enforce")
+        warnings += self.check(message.task_name, message.args, message.kwargs)
         return message
 
 

@@ -19,7 +19,6 @@ from alsek_api.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from alsek.core.message import Message
     from alsek.tools.facts import TaskInfo
     from alsek.tools.inspector import Inspector
 
@@ -63,27 +62,29 @@ class Registry:
         """Name all tasks that are known."""
         return frozenset(self._tasks)
 
-    def check(self, message: Message, *, enforce: bool) -> list[str]:
+    def check(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, enforce: bool) -> list[str]:
         """Say what is wrong with the arguments of a message.
 
         Args:
-            message: Not stored yet.
+            name: Of its task.
+            args: Positional ones.
+            kwargs: Named ones.
             enforce: Refuse it then.
 
         Raises:
             Problem: 422 that names the parameters.
         """
-        task = self._tasks.get(message.task_name)
+        task = self._tasks.get(name)
         if task is None:
             if not self._tasks:
                 return []  # nobody published anything: there is nothing to compare with
-            complaints = [("", f"no worker has published a task {message.task_name}")]
+            complaints = [("", f"no worker has published a task {name}")]
         else:
-            complaints = self._check_of(task)(message.args, message.kwargs)
+            complaints = self._check_of(task)(args, kwargs)
         if complaints and enforce:
-            errors = [{"pointer": f"/arguments/{name}" if name else "/task", "detail": why} for name, why in complaints]
-            raise Problem(422, f"{message.task_name}: {complaints[0][1]}", kind="wrong-arguments", errors=errors)
-        return [f"{message.task_name}: {why}" for _, why in complaints]
+            errors = [{"pointer": f"/arguments/{one}" if one else "/task", "detail": why} for one, why in complaints]
+            raise Problem(422, f"{name}: {complaints[0][1]}", kind="wrong-arguments", errors=errors)
+        return [f"{name}: {why}" for _, why in complaints]
 
     def _check_of(self, task: TaskInfo) -> ArgumentCheck:
         made = self._checks.get(task.name)

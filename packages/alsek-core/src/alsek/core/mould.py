@@ -54,20 +54,9 @@ class Mould:
         Raises:
             ValidationError: The arguments are none, cannot be serialised or are too large.
         """
-        entries, parts = self._entries, [self._shared]
-        positional: tuple[Any, ...] = ()
-        named: dict[str, Any] = {}
-        if args:
-            positional = check_args(args)
-            parts.append(b"\xa1a")
-            parts.append(_encode(self._text(positional)))
-            entries += 1
-        if kwargs:
-            named = dict(check_mapping(kwargs, "kwargs"))
-            parts.append(b"\xa1k")
-            parts.append(_encode(self._text(named)))
-            entries += 1
-        body = b"%b%c%b" % (self._version, _FIXMAP + entries, b"".join(parts))
+        positional = check_args(args) if args else ()
+        named = dict(check_mapping(kwargs, "kwargs")) if kwargs else {}
+        body = self.body(positional, named)
         message = self.pattern.twin(new_uuid(), positional, named)
         if len(body) > self._max_bytes:
             raise PayloadTooLargeError(
@@ -77,6 +66,23 @@ class Mould:
                 limit=self._max_bytes,
             )
         return message, body
+
+    def body(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        """Give the body of a message with these arguments; whether it is too large is for the caller to see.
+
+        Raises:
+            ValidationError: The arguments cannot be serialised.
+        """
+        entries, parts = self._entries, [self._shared]
+        if args:
+            parts.append(b"\xa1a")
+            parts.append(_encode(self._text(args)))
+            entries += 1
+        if kwargs:
+            parts.append(b"\xa1k")
+            parts.append(_encode(self._text(kwargs)))
+            entries += 1
+        return b"%b%c%b" % (self._version, _FIXMAP + entries, b"".join(parts))
 
     def _text(self, value: Any) -> str | bytes:
         text: str | bytes = self._serializer.forward(value)

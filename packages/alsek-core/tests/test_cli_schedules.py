@@ -68,9 +68,13 @@ def test_a_schedule_is_made_shown_fired_paused_and_deleted(store: ScheduleStore)
     assert json.loads(run("show", "nightly", "--json")[1])["fired"] == 1
     assert len(run("preview", "nightly", "-n", "4")[1].splitlines()) == 4
     assert run("pause", "nightly")[1] == "Paused schedule nightly.\n"
+    assert json.loads(run("pause", "nightly", "--json")[1])["state"] == "paused"
     assert run("list", "--state", "active")[1].startswith("There are no schedules.")
     assert run("resume", "nightly")[1].startswith("Resumed schedule nightly; it fires at ")
-    assert run("delete", "nightly")[1] == "Deleted schedule nightly.\n"
+    assert json.loads(run("resume", "nightly", "--json")[1])["next_ms"] == store.get("nightly").next_ms
+    assert "say --yes" in run("delete", "nightly")[2]
+    assert store.counts().total == 1
+    assert json.loads(run("delete", "nightly", "--yes", "--json")[1]) == {"deleted": "nightly"}
     assert store.counts().total == 0
 
 

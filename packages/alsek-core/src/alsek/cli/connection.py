@@ -31,6 +31,7 @@ Task = Annotated[
     str | None,
     typer.Option(metavar="NAME", show_default=False, help="Only of this task.", autocompletion=task_names),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 Watch = Annotated[
     float | None,
@@ -45,6 +46,23 @@ def inspector(url: str | None, namespace: str, partitions: int) -> Inspector:
     from alsek.tools.inspector import Inspector
 
     return Inspector(Broker(RedisBackend(url, namespace=namespace, partitions=partitions)))
+
+
+def confirm_deletion(what: str, *, as_json: bool) -> None:
+    """Ask whether something is to be deleted; ends the command if not.
+
+    Args:
+        what: Named in the question.
+        as_json: A program reads the answer, and cannot be asked.
+
+    Raises:
+        ValidationError: Nobody can be asked here.
+    """
+    from alsek.exceptions import ValidationError
+
+    if as_json or not sys.stdin.isatty():
+        raise ValidationError(f"this deletes {what} for good: say --yes where nobody can be asked")
+    typer.confirm(f"Delete {what} for good?", abort=True)
 
 
 def write_json(value: Any) -> None:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alsek.cli.completing import queue_names, reasons
-from alsek.cli.connection import AsJson, Namespace, Partitions, Queue, Task, Url, inspector, write_json
+from alsek.cli.connection import (
+    AsJson,
+    Namespace,
+    Partitions,
+    Queue,
+    Task,
+    Url,
+    Yes,
+    confirm_deletion,
+    inspector,
+    write_json,
+)
 from alsek.cli.look import write_page
 from alsek.defaults import DEFAULT_NAMESPACE
 from alsek.exceptions import ValidationError
@@ -113,7 +124,7 @@ def purge(
     uuid: One = None,
     task: Task = None,
     reason: Reason = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
@@ -132,9 +143,7 @@ def purge(
     doomed = look.purge_all(queue, task=task, reason=reason) if queue is not None else None
     if not yes:
         what = f"dead letter {uuid}" if queue is None else _described(look, queue, task, reason)
-        if as_json or not sys.stdin.isatty():
-            raise ValidationError(f"this deletes {what} for good: say --yes where nobody can be asked")
-        typer.confirm(f"Delete {what} for good?", abort=True)
+        confirm_deletion(what, as_json=as_json)
     count = 1
     if uuid is not None:
         look.purge(uuid)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from alsek.cli.connection import AsJson, Namespace, Partitions, Url, write_json, write_table
+from alsek.cli.connection import AsJson, Namespace, Partitions, Url, Yes, confirm_deletion, write_json, write_table
 from alsek.cli.schedule_making import UNITS_MS, Id, create, schedule_store, shown
 from alsek.defaults import DEFAULT_NAMESPACE
 
@@ -139,6 +139,7 @@ def pause(
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Fire a schedule no more, until it is resumed.
 
@@ -146,8 +147,11 @@ def pause(
     Examples:
       alsek schedules pause nightly
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    schedule_store(url, namespace, partitions).pause(schedule_id, version)
-    typer.echo(f"Paused schedule {schedule_id}.")
+    one = schedule_store(url, namespace, partitions).pause(schedule_id, version)
+    if as_json:
+        write_json(one.data())
+    else:
+        typer.echo(f"Paused schedule {schedule_id}.")
 
 
 @schedules.command()
@@ -157,6 +161,7 @@ def resume(
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Fire a schedule again, from its next instant on; a broken one gets another try.
 
@@ -165,6 +170,9 @@ def resume(
       alsek schedules resume nightly
     """  # noqa: D301 - the escape keeps the lines of the examples apart
     one = schedule_store(url, namespace, partitions).resume(schedule_id, version)
+    if as_json:
+        write_json(one.data())
+        return
     when = "it has no instant left" if one.next_fire is None else f"it fires at {shown(one.next_fire)}"
     typer.echo(f"Resumed schedule {schedule_id}; {when}.")
 
@@ -173,21 +181,30 @@ def resume(
 def delete(
     schedule_id: Id,
     version: Version = None,
+    yes: Yes = False,
     url: Url = None,
     namespace: Namespace = DEFAULT_NAMESPACE,
     partitions: Partitions = 1,
+    as_json: AsJson = False,
 ) -> None:
-    """Delete a schedule; the messages that it has fired stay.
+    """Delete a schedule; the messages that it has fired stay. Asks first; where nobody can answer, only --yes will do.
 
     One that code defines comes back when that code runs again.
 
     \b
     Examples:
       alsek schedules delete nightly
-      alsek schedules delete nightly --version 3
+      alsek schedules delete nightly --version 3 --yes
     """  # noqa: D301 - the escape keeps the lines of the examples apart
-    schedule_store(url, namespace, partitions).delete(schedule_id, version)
-    typer.echo(f"Deleted schedule {schedule_id}.")
+    store = schedule_store(url, namespace, partitions)
+    if not yes:
+        store.get(schedule_id)  # an unknown one is nothing to be asked about
+        confirm_deletion(f"schedule {schedule_id}", as_json=as_json)
+    store.delete(schedule_id, version)
+    if as_json:
+        write_json({"deleted": schedule_id})
+    else:
+        typer.echo(f"Deleted schedule {schedule_id}.")
 
 
 @schedules.command()

@@ -12,7 +12,7 @@ from alsek.core.envelope import open_error
 from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.redis.values import read_results, take_results
 from alsek_api.auth.keys import ANONYMOUS
-from alsek_api.lookup import ENDED, Known, read_status
+from alsek_api.lookup import ENDED, STATE_OF_STATUS, Known, read_status
 from alsek_api.problems import Problem
 from alsek_api.streams import event_text
 
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 _ENDS = {"F": "failed", "x": "failed", "V": "revoked", "E": "expired"}
 _WAITS = {"r": "ready", "d": "delayed", "l": "running"}
-_STATE_OF_STATUS = {
-    "SUBMITTED": "ready", "RUNNING": "running", "RETRYING": "delayed", "FAILED": "failed", "SUCCEEDED": "succeeded",
-    "EXPIRED": "expired",
-}  # fmt: skip
 
 #: Pause between two looks while Redis is away, seconds.
 _AGAIN_S: Final = 0.5
@@ -82,6 +78,20 @@ class Following:
                         blind = True
         return ending
 
+    async def find(self, uuid: str, principal: Principal) -> Known:
+        """Find a message to be followed; its state is told by `events`.
+
+        Raises:
+            Problem: 404: there is none, or the key does not see it.
+        """
+        lookup = self._service.lookup
+        try:
+            known = await lookup.glimpse(uuid, principal)
+        except BackendUnavailableError:  # the patient way
+            known = None
+        found: Known = known or await self._service.ask(lookup.find, uuid, principal)
+        return found
+
     def channels(self, known: Known) -> tuple[str, ...]:
         """Give where the changes of a message are told."""
         return (*self._statuses(known), *self._endings(known))
@@ -113,7 +123,7 @@ class Following:
                 fields = self._of_status(known.uuid, status, details)
             else:
                 try:
-                    fields = await service.ask(self._now, known.uuid, principal)
+                    fields = await self._look(known, principal)
                 except BackendUnavailableError:  # whoever listens goes on when it is back, and hears what was missed
                     blind = True
                     yield b""
@@ -136,6 +146,13 @@ class Following:
         """Where the end of a message is told, and of those that it waits for: if one fails, it never runs."""
         return [self._keys.done_channel(uuid) for uuid in (known.uuid, *known.ahead)]
 
+    async def _look(self, known: Known, principal: Principal) -> dict[str, Any]:
+        now = await self._service.lookup.now(known)
+        if now is not None:
+            return {"uuid": known.uuid, "state": now[0], "details": now[1]}
+        fields: dict[str, Any] = await self._service.ask(self._now, known.uuid, principal)
+        return fields
+
     def _now(self, uuid: str, principal: Principal) -> dict[str, Any]:
         lookup = self._service.lookup
         known = lookup.find(uuid, principal)
@@ -148,13 +165,13 @@ class Following:
                 "state": {"revoked": "revoked", "expired": "expired"}.get(reason, state),
                 "details": None,
             }
-        if _STATE_OF_STATUS.get(status) == known.state:
+        if STATE_OF_STATUS.get(status) == known.state:
             return self._of_status(uuid, status, details)
         return {"uuid": uuid, "state": known.state, "details": None}
 
     @staticmethod
     def _of_status(uuid: str, status: str, details: Any) -> dict[str, Any]:
-        return {"uuid": uuid, "state": _STATE_OF_STATUS.get(status, "unknown"), "details": details}
+        return {"uuid": uuid, "state": STATE_OF_STATUS.get(status, "unknown"), "details": details}
 
     async def _ending(self, known: Known, name: str) -> Ending:
         uuid = known.uuid

@@ -5,13 +5,14 @@ Blocks; routes call it beside the event loop.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from alsek.core.ids import made_at
-from alsek.exceptions import AlsekError, MessageDoesNotExistsError
+from alsek.exceptions import AlsekError, BackendDataError, MessageDoesNotExistsError
 from alsek_api.problems import Problem
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ ENDED: Final = frozenset({"succeeded", "failed", "revoked", "expired", "dead", "
 
 #: States of a message whose callback has not been submitted, but may be.
 _BEFORE: Final = frozenset({"ready", "delayed", "running", "waiting"})
+
+#: States by the letters in records of messages that live, and by the statuses that are told.
+_OF_LETTER: Final = {b"r": "ready", b"d": "delayed", b"l": "running"}
+STATE_OF_STATUS: Final = {
+    "SUBMITTED": "ready", "RUNNING": "running", "RETRYING": "delayed", "FAILED": "failed", "SUCCEEDED": "succeeded",
+    "EXPIRED": "expired",
+}  # fmt: skip
 
 _OF_STATUS: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "EXPIRED": "expired"}
 
@@ -95,6 +103,42 @@ class Lookup:
             raise self._nothing(uuid)
         return Known(uuid, info, state, queue, task, ticket.root if ticket is not None else None, ahead)
 
+    async def glimpse(self, uuid: str, principal: Principal) -> Known | None:
+        """Give where a message that came by HTTP belongs, by one command; `None`: only `find` can tell.
+
+        Of the state nothing is said.
+        """
+        ticket = _read_ticket(await self._broker.redis.async_link.command("GET", self._broker.keys.ticket(uuid)))
+        if ticket is None or ticket.before or not principal.sees(ticket.queue, ticket.task):
+            return None
+        return Known(uuid, None, "", ticket.queue, ticket.task, ticket.root)
+
+    async def now(self, known: Known) -> tuple[str, Any] | None:
+        """Give the state of a message, and details while it lives, by two commands in one write.
+
+        Returns:
+            `None` when only `find` can tell: it is unknown, ended without success, or its status is not tracked.
+        """
+        if not known.queue:
+            return None
+        link, keys = self._broker.redis.async_link, self._broker.keys
+        letter: Any
+        stored: Any
+        letter, stored = await asyncio.gather(
+            link.command("HGET", keys.record(known.uuid), "s"),
+            link.command("GET", keys.status(known.queue, known.task, known.uuid)),
+            return_exceptions=True,
+        )
+        if isinstance(stored, BaseException):
+            raise stored
+        status, details = read_status(stored)
+        state = None if isinstance(letter, BaseException) else _OF_LETTER.get(letter)
+        if state is not None:
+            return state, details if STATE_OF_STATUS.get(status) == state else None
+        if isinstance(letter, BaseException) and not isinstance(letter, BackendDataError):
+            raise letter
+        return ("succeeded", None) if status == "SUCCEEDED" else None  # its record is a receipt, or gone
+
     def view(self, uuid: str, principal: Principal) -> dict[str, Any]:
         """Give all that is known of a message, as it is sent.
 
@@ -159,12 +203,7 @@ class Lookup:
             return None
 
     def _ticket(self, uuid: str) -> _Ticket | None:
-        stored = self._broker.redis.links.command("GET", self._broker.keys.ticket(uuid))
-        if stored is None:
-            return None
-        parts: list[str] = stored.decode(errors="replace").split(" ")
-        queue, task, root, before, *_ = [*parts, "", "", "", ""]
-        return _Ticket(queue, task, root or None, before)
+        return _read_ticket(self._broker.redis.links.command("GET", self._broker.keys.ticket(uuid)))
 
     def _past(self, uuid: str, ticket: _Ticket | None) -> str:
         """Tell how a message ended that has no record."""
@@ -185,6 +224,14 @@ class Lookup:
     @staticmethod
     def _nothing(uuid: str) -> Problem:
         return Problem(404, f"There is no message {uuid}: it never was, or ended a while ago.", kind="no-such-message")
+
+
+def _read_ticket(stored: bytes | None) -> _Ticket | None:
+    if stored is None:
+        return None
+    parts: list[str] = stored.decode(errors="replace").split(" ")
+    queue, task, root, before, *_ = [*parts, "", "", "", ""]
+    return _Ticket(queue, task, root or None, before)
 
 
 def summary_of(info: MessageInfo) -> dict[str, Any]:

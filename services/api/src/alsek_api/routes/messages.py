@@ -155,8 +155,8 @@ async def events(
     hears the state if it changed meanwhile. Comments in between keep the connection open.
     """
     service, principal = service_of(request), caller(request)
-    known = await service.ask(service.lookup.find, uuid, principal)
     following = service.following
+    known = await following.find(uuid, principal)
     return EventStream(
         service.streams,
         principal,

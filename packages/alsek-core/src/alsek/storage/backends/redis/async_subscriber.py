@@ -38,9 +38,17 @@ class PushWire(Wire):
         super().__init__(patience_s)
         self.heard: Callable[[list[Any]], None] = lambda _: None
         self.lost: Callable[[], None] = lambda: None
+        self._untold: list[bytes] = []
 
     def tell(self, packed: bytes) -> None:
-        """Send a command whose reply is a push."""
+        """Send a command whose reply is a push, in one write with the others of this turn of the loop."""
+        if not self._untold:
+            self._loop.call_soon(self._tell_all)
+        self._untold.append(packed)
+
+    def _tell_all(self) -> None:
+        packed = b"".join(self._untold)
+        self._untold.clear()
         if self.usable and self._transport is not None:
             self._transport.write(packed)
 

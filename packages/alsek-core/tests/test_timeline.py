@@ -207,6 +207,24 @@ def test_what_happens_is_counted(broker: Broker, inspector: Inspector) -> None:
     assert [minute.at for minute in minutes] == sorted(minute.at for minute in minutes)
 
 
+def test_many_queues_are_told_of_at_once(broker: Broker, inspector: Inspector) -> None:
+    submit(broker)
+    broker.settle([Succeeded(message) for message in claim(broker)])
+
+    def by_minute(*queues: str) -> list[dict[int, int]]:
+        return [
+            {minute.at: minute.succeeded for minute in minutes if minute.succeeded}
+            for minutes in inspector.throughput_of(queues)
+        ]
+
+    before = inspector.now_ms() - 60_000
+    assert inspector.throughput_of([]) == []
+    nothing, mail, none = by_minute("other", "mail", "another")
+    assert (nothing, none, sum(mail.values())) == ({}, {}, 1)
+    assert all(at > before - 60_000 for at in mail)
+    assert [len(minutes) for minutes in inspector.throughput_of(["mail", "other"], 7)] == [7, 7]
+
+
 def test_waits_do_not_depend_on_priorities_or_aging(redis_url: str) -> None:
     broker = Broker(RedisBackend(redis_url, namespace="shop"), aging_ms=5_000)
     inspector = Inspector(broker)

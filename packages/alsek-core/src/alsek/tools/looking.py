@@ -18,6 +18,8 @@ from alsek.tools.records import told, with_times
 from alsek.tools.roster import Roster
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alsek.core.broker import Broker
 
 #: States that a list can be asked for.
@@ -67,10 +69,21 @@ class Looking:
         Raises:
             ValidationError: That cannot be the name of a queue, or minutes are out of their range.
         """
-        check_name(queue, "queue")
+        return self.throughput_of([queue], minutes)[0]
+
+    def throughput_of(self, queues: Sequence[str], minutes: int = 60) -> list[list[Minute]]:
+        """Give what `throughput` does for each of many queues, by one round trip for all of them.
+
+        Raises:
+            ValidationError: As there.
+        """
+        for queue in queues:
+            check_name(queue, "queue")
         if not 1 <= minutes <= MOST_MINUTES:
             raise ValidationError(f"minutes has to be 1 to {MOST_MINUTES}: {minutes!r}")
-        return [_minute(at, counts) for at, counts in self._look.minutes(queue, minutes)]
+        found = self._look.minutes(queues, minutes)
+        quiet = {at: _minute(at, {}) for at, _ in found[0]} if found else {}  # most minutes of most queues are
+        return [[_minute(at, counts) if counts else quiet[at] for at, counts in of_queue] for of_queue in found]
 
     def workers(self) -> list[WorkerInfo]:
         """Give the workers that live, by host and pid; one that was killed counts as gone after two leases."""

@@ -56,12 +56,12 @@ class Chart:
 
     def bars(self) -> list[tuple[str, float, float, float, float]]:
         """Give the rectangles of a stacked chart: tone, x, y, width, height."""
-        step = WIDTH / max(1, len(self.times))
+        step, top = WIDTH / max(1, len(self.times)), self.top
         found = []
         for index in range(len(self.times)):
             floor = float(HEIGHT)
             for one in self.series:
-                height = (one.values[index] or 0) / self.top * (HEIGHT - 4)
+                height = (one.values[index] or 0) / top * (HEIGHT - 4)
                 if height > 0:
                     floor -= height
                     found.append((one.tone, round(index * step + step * 0.12, 2), round(floor, 2),
@@ -70,7 +70,7 @@ class Chart:
 
     def lines(self) -> list[tuple[str, str]]:
         """Give the paths of a chart of lines: tone, and the path's commands; gaps stay gaps."""
-        step = WIDTH / max(1, len(self.times) - 1)
+        step, top = WIDTH / max(1, len(self.times) - 1), self.top
         found = []
         for one in self.series:
             path, pen_down = [], False
@@ -78,7 +78,7 @@ class Chart:
                 if value is None:
                     pen_down = False
                     continue
-                at = f"{index * step:.1f} {HEIGHT - 2 - value / self.top * (HEIGHT - 6):.1f}"
+                at = f"{index * step:.1f} {HEIGHT - 2 - value / top * (HEIGHT - 6):.1f}"
                 path.append(f"L{at}" if pen_down else f"M{at}h0")  # `h0`: one value alone is a dot
                 pen_down = True
             found.append((one.tone, " ".join(path)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Minutes on a chart.
 MINUTES: Final = 60
 
-#: Queues that are added up on one page: each is a round trip, and the busiest tell the story.
+#: Queues that are added up on one page: each takes some reading, and the busiest tell the story.
 MOST_QUEUES: Final = 100
 
 #: Minutes from which "now" is told: one alone jumps.
@@ -64,7 +64,8 @@ class Pace:
 
 def pace_of(inspector: Inspector, queues: Sequence[str]) -> Pace:
     """Add up what happened in some queues."""
-    columns = list(zip(*(inspector.throughput(queue, MINUTES) for queue in queues[:MOST_QUEUES]), strict=True))
+    found = inspector.throughput_of(queues[:MOST_QUEUES], MINUTES)
+    columns = [[minute for minute in column if _is_busy(minute)] for column in zip(*found, strict=True)]
     succeeded, retried, failed = (
         [sum(getattr(minute, name) for minute in column) for column in columns]
         for name in ("succeeded", "retried", "failed")
@@ -72,7 +73,7 @@ def pace_of(inspector: Inspector, queues: Sequence[str]) -> Pace:
     lately = [minute for column in columns[-_LATELY:] for minute in column]
     finished = sum(succeeded) + sum(failed)
     return Pace(
-        minutes=[column[0].at // 1000 for column in columns],
+        minutes=[minute.at // 1000 for minute in (found[0] if found else ())],
         succeeded=succeeded,
         retried=retried,
         failed=failed,
@@ -83,6 +84,10 @@ def pace_of(inspector: Inspector, queues: Sequence[str]) -> Pace:
         wait_lately_ms=_wait(lately),
         held_lately_ms=_held(lately),
     )
+
+
+def _is_busy(minute: Minute) -> bool:
+    return bool(minute.claimed or minute.succeeded or minute.retried or minute.failed)
 
 
 def _per_minute(columns: Sequence[Sequence[Minute]]) -> float:

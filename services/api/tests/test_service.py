@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
 import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +25,22 @@ def test_the_service_serves_this_machine_without_a_key_and_says_so(stage: Stage)
     assert response.status_code == 200
     assert any(line["message"] == "api.open_on_loopback" for line in running.log)
     assert running.process.terminate() == 0
+
+
+def test_a_person_at_a_terminal_is_told_where_it_listens_whatever_is_logged(stage: Stage) -> None:
+    ours, theirs = pty.openpty()
+    command = alsek("api", "--port", "0", "--log-level", "ERROR")
+    with subprocess.Popen(
+        command, env=os.environ | {"ALSEK_REDIS_URL": stage.server.url}, stderr=theirs, stdout=theirs
+    ) as service:
+        os.close(theirs)
+        told = b""
+        while b"\n" not in told:
+            told += os.read(ours, 4096)  # ends with an error when the service does
+        service.terminate()
+    os.close(ours)
+
+    assert re.fullmatch(rb"Alsek listens on http://127\.0\.0\.1:\d+\r\n", told), told
 
 
 def test_the_first_key_closes_the_service(stage: Stage) -> None:

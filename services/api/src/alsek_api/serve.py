@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
+import sys
 from contextlib import contextmanager
 from errno import EADDRINUSE
 from typing import TYPE_CHECKING, Any, Final
@@ -110,7 +112,10 @@ class _Server(uvicorn.Server):
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            log.info("api.listening", url=f"http://{shown}:{port}", namespace=self._service.settings.namespace)
+            url = f"http://{shown}:{port}"
+            log.info("api.listening", url=url, namespace=self._service.settings.namespace)
+            if sys.stderr.isatty() and not log.enabled(logging.INFO):  # a person has to know, whatever is logged
+                sys.stderr.write(f"Alsek listens on {url}\n")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End."""

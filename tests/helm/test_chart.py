@@ -378,6 +378,18 @@ def test_the_network_is_closed_but_for_what_is_needed(chart: Chart) -> None:
     assert not chart.render(least(networkPolicy={"enabled": False})).of_kind("NetworkPolicy")
 
 
+def test_helm_test_reaches_the_api_whoever_else_may(chart: Chart) -> None:
+    objects = chart.render(least(networkPolicy={"apiFrom": [], "scrapeFrom": []}))
+
+    [rule] = objects.named("NetworkPolicy", "rel-alsek-api")["spec"]["ingress"]
+    [peer] = rule["from"]
+    labels = objects.named("Pod", "rel-alsek-smoke")["metadata"]["labels"]
+    assert peer["podSelector"]["matchLabels"].items() <= labels.items()
+    out = objects.named("NetworkPolicy", "rel-alsek-test")["spec"]
+    assert out["podSelector"]["matchLabels"].items() <= labels.items()
+    assert out["egress"][0]["ports"] == rule["ports"]
+
+
 def test_tasks_reach_what_they_are_given(chart: Chart) -> None:
     rule = {"ports": [{"port": 443, "protocol": "TCP"}]}
 

@@ -18,8 +18,8 @@ from alsek.storage.backends.redis import RedisBackend
 from alsek_api.auth.keys import make_key
 from alsek_api.auth.store import KeyStore
 from harness.eventually import eventually
-from harness.processes import Processes, alsek
-from harness.server import Server, free_port
+from harness.processes import Process, Processes, alsek
+from harness.server import Server, default_binary, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,3 +191,24 @@ def test_the_first_key_opens_the_api(chart: Chart, tmp_path: Path, running: tupl
 
     assert before == 401
     eventually(lambda: httpx.get(f"{api}/v1/queues", headers=headers).status_code == 200, 30, what="the key is known")
+
+
+def test_the_trial_valkey_asks_for_its_password_and_ends_when_it_is_told(chart: Chart, tmp_path: Path) -> None:
+    objects = chart.render({"valkey": {"enabled": True}})
+    container = objects.named("StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    config = objects.named("ConfigMap", "rel-alsek-valkey")["data"]["valkey.conf"]
+    port = free_port()
+    (tmp_path / "valkey.conf").write_text(config.replace("dir /data", f"dir {tmp_path}\nport {port}\nbind 127.0.0.1"))
+    [script] = container["args"]
+    with Process(
+        [*container["command"], script.replace("/etc/valkey", str(tmp_path))], directory=tmp_path / "log",
+        env={"PATH": f"{Path(default_binary()).parent}:{PATH}", "REDISCLI_AUTH": "s3cret pa$$"},
+    ) as server:  # fmt: skip
+        server.wait_for_line("Ready to accept connections", 60)
+
+        refused = preflight(chart, f"redis://127.0.0.1:{port}/0")
+        passed = preflight(chart, f"redis://:s3cret%20pa$$@127.0.0.1:{port}/0")
+
+        assert (refused.returncode, passed.returncode) == (1, 0), passed.stdout
+        assert "s3cret" not in Path(f"/proc/{server.pid}/cmdline").read_text()
+        assert server.terminate(20) == 0, "the shell was told, and not the server"

@@ -18,6 +18,7 @@ from alsek.exceptions import SchedulingError, ValidationError
 from alsek.storage.result import ResultStore
 from alsek_scheduler.candidate import candidates
 from harness.eventually import eventually
+from harness.processes import python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,7 +235,7 @@ print("fired", flush=True)
 def test_a_lone_program_fires_its_triggers_and_hands_the_lead_over_when_it_ends(
     broker: Broker, store: ScheduleStore, redis_url: str, processes: Processes
 ) -> None:
-    program = processes.start(["python", "-c", PROGRAM, redis_url, str(broker.keys.partitions)])
+    program = processes.start(python("-c", PROGRAM, redis_url, str(broker.keys.partitions)))
 
     program.wait_for_line("fired", 60)
     assert program.wait(60) == 0

@@ -7,7 +7,7 @@ import pytest
 from faults.arena import KINDS, Arena
 from harness.seeds import chaos_size
 
-LEASE_S = 2
+LEASE_S = 3
 OPTIONS = ["--lease", str(LEASE_S), "--n-threads", "2", "--n-processes", "2", "--concurrency", "2"]
 #: The loop is blocked by a call that lets other threads run, too.
 WAYS = [(f"in_{kind}", "hold") for kind in KINDS] + [("in_loop", "sleep")]
@@ -20,7 +20,7 @@ def test_who_blocks_its_process_keeps_its_lease(arena: Arena) -> None:
     for pool in pools:
         pool.wait_for_line("Worker pool online.", 30)
     for _ in range(rounds):
-        blocking = [arena.make(task, how, 2.5 * LEASE_S) for task, how in WAYS]
+        blocking = [arena.make(task, how, 1.8 * LEASE_S) for task, how in WAYS]
         quick = [arena.make(f"in_{kind}") for kind in KINDS for _ in range(10)]
         arena.submit(*blocking, *quick)
         arena.drained(30)

@@ -13,6 +13,7 @@ from alsek.core.broker import Broker
 from alsek.storage.backends.redis import RedisBackend
 from alsek_api.auth.keys import make_key
 from alsek_api.auth.store import KeyStore
+from harness.eventually import eventually
 from harness.processes import Process, Processes, alsek
 
 if TYPE_CHECKING:
@@ -96,6 +97,13 @@ class Running:
     def log(self) -> list[dict[str, Any]]:
         """What it logged, line by line."""
         return [json.loads(line) for line in self.process.log.splitlines() if line.startswith("{")]
+
+    def lines(self, message: str, said: str = "") -> list[dict[str, Any]]:
+        """The lines of a kind that say this too, once there are any: a log may come after the answer it is about."""
+        return eventually(
+            lambda: [line for line in self.log if line["message"] == message and said in str(line)],
+            what=lambda: self.process.log,
+        )
 
     @property
     def port(self) -> int:

@@ -103,9 +103,8 @@ def test_every_change_leaves_a_line_in_the_audit_log(client: httpx.Client, share
     uuid = enqueue(client)
     client.post(f"/v1/messages/{uuid}/revoke", headers={"X-Request-ID": "audit-me"})
 
-    lines = [line for line in shared.running.log if line.get("request_id") == "audit-me"]
-
-    (line,) = [one for one in lines if one["message"] == "change.asked"]
+    (line,) = shared.running.lines("change.asked", "audit-me")
+    assert line["request_id"] == "audit-me"
     assert line["action"] == "POST /v1/messages/{uuid}/revoke"
     assert (line["uuid"], line["status"], line["key_name"]) == (uuid, 200, "test")
 

@@ -251,7 +251,7 @@ def test_every_action_leaves_a_line_that_says_who_did_what(site: Site) -> None:
 
     visitor.send(f"/messages/{message.uuid}", f"/messages/{message.uuid}/revoke")
 
-    [line] = [line for line in site.running.log if line["message"] == "change.asked" and message.uuid in str(line)]
+    [line] = site.running.lines("change.asked", message.uuid)
     assert line["action"] == "POST /messages/{uuid}/revoke"
     assert line["queue"] == "audited"
     assert line["key"] in site.keys["operate"]

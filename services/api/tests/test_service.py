@@ -23,7 +23,7 @@ def test_the_service_serves_this_machine_without_a_key_and_says_so(stage: Stage)
     response = stage.client(running).get("/v1/openapi.json")
 
     assert response.status_code == 200
-    assert any(line["message"] == "api.open_on_loopback" for line in running.log)
+    assert running.lines("api.open_on_loopback")
     assert running.process.terminate() == 0
 
 

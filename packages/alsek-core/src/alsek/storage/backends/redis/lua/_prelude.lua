@@ -54,7 +54,7 @@ local function write_tallies(now)
   for qi, of_queue in pairs(tallies) do
     local key = tag .. 'n:' .. qname(qi) .. stem
     for what, n in pairs(of_queue) do
-      if redis.pcall('HINCRBY', key, minute .. what, n) == n then redis.pcall('PEXPIRE', key, 22500000) end
+      if n > 0 and redis.pcall('HINCRBY', key, minute .. what, n) == n then redis.pcall('PEXPIRE', key, 22500000) end
     end
   end
 end

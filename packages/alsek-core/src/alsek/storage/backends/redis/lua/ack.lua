@@ -13,7 +13,6 @@
 -- include: _prelude
 
 local receipt_ms, weight = ARGV[1], tonumber(ARGV[2])
-check_indexes()
 local now = clock()
 local codes, gone, done, held = {}, {}, {}, {}
 local stamp = ' ' .. string.format('%d', now) .. ' '
@@ -45,10 +44,18 @@ local function look(qi, id, token)
   return rec, kept_ms, digest, claimed or ''
 end
 
--- What else will be written is looked at first, too.
+-- What will be written is looked at first. Who holds a lease and leaves nothing behind touches no index but the leases.
 do
-  local i = at
-  for _ = 1, tonumber(ARGV[5]) do i = i + 3 + tonumber(ARGV[i + 2]) end
+  local i, leases_only = at, true
+  for _ = 1, tonumber(ARGV[5]) do
+    leases_only = leases_only and ARGV[i + 1] ~= ''
+    i = i + 3 + tonumber(ARGV[i + 2])
+  end
+  if leases_only and i > #ARGV then
+    for k = 2, #KEYS, 5 do redis.call('ZCARD', KEYS[k + LEASES]) end
+  else
+    check_indexes()
+  end
   while i <= #ARGV do
     local parts = tonumber(ARGV[i + 3])
     if parts % 2 == 1 and ARGV[i + 7] ~= '' then redis.call('ZCARD', tag .. ARGV[i + 7]) end

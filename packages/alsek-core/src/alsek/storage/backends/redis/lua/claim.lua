@@ -69,28 +69,37 @@ local grace, meta = tick(now, lease_ms, gap_ms, unpack(pauses))
 -- Whether a queue may be taken from: the fields of the pauses stand behind `clock` and `grace`.
 local function open(qi) return not meta[qi + 2] end
 local taken, offsets, unfiltered = {}, {}, {}
+-- What is known of each queue at the end: when the next falls due, when the next lease lapses, whether all were taken.
+local next_due, next_lapse, emptied = {}, {}, {}
 local at = 16
 
+-- The score of the first in an index, if there is one.
+local function first(key) return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
+
 for qi = 1, queues do
-  local ready_key, leases_key = qkey(qi, READY), qkey(qi, LEASES)
-  -- Nothing that is taken out below may find no place to go.
-  redis.call('ZCARD', leases_key)
+  local ready_key, delayed_key, leases_key = qkey(qi, READY), qkey(qi, DELAYED), qkey(qi, LEASES)
+  -- Nothing that is taken out below may find no place to go: what is no index stops the script here.
   redis.call('ZCARD', qkey(qi, DEAD))
+  next_lapse[qi] = first(leases_key)
+  next_due[qi] = open(qi) and first(delayed_key) or nil
 
   -- What is due becomes ready; it queues up by the time it fell due.
-  local due = open(qi) and redis.call('ZRANGEBYSCORE', qkey(qi, DELAYED), '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100) or {}
-  for i = 1, #due, 2 do
-    local rec = tag .. 'm:' .. due[i]
-    local h = redis.pcall('HMGET', rec, 's', 'p')
-    if not h.err and h[1] == 'd' then
-      redis.call('ZADD', ready_key, num(h[2]) * weight + (due[i + 1] - EPOCH), due[i])
-      redis.call('HSET', rec, 's', 'r')
+  if next_due[qi] and next_due[qi] <= now then
+    local due = redis.call('ZRANGEBYSCORE', delayed_key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100)
+    for i = 1, #due, 2 do
+      local rec = tag .. 'm:' .. due[i]
+      local h = redis.pcall('HMGET', rec, 's', 'p')
+      if not h.err and h[1] == 'd' then
+        redis.call('ZADD', ready_key, num(h[2]) * weight + (due[i + 1] - EPOCH), due[i])
+        redis.call('HSET', rec, 's', 'r')
+      end
+      redis.call('ZREM', delayed_key, due[i])
     end
-    redis.call('ZREM', qkey(qi, DELAYED), due[i])
+    next_due[qi] = first(delayed_key)
   end
 
   -- Whose lease has lapsed goes back, unless it keeps killing its workers.
-  if now >= grace then
+  if now >= grace and next_lapse[qi] and next_lapse[qi] <= now then
     local lapsed = redis.call('ZRANGEBYSCORE', leases_key, '-inf', now, 'LIMIT', 0, 100)
     for i = 1, #lapsed do
       local id = lapsed[i]
@@ -108,6 +117,7 @@ for qi = 1, queues do
       end
       redis.call('ZREM', leases_key, id)
     end
+    next_lapse[qi] = first(leases_key)
   end
 
   -- Pop what is wanted: simply from the front, or only some tasks' from a bounded window.
@@ -117,9 +127,10 @@ for qi = 1, queues do
     -- stays as it is until somebody resumes it
   elseif filters == 0 then
     if got < want then
-      popped = redis.call('ZRANGE', ready_key, 0, want - got - 1)
-      median = #popped > 0 and redis.call('ZSCORE', ready_key, popped[math.ceil(#popped / 2)])
-      if #popped > 0 then redis.call('ZREMRANGEBYRANK', ready_key, 0, #popped - 1) end
+      local front = redis.call('ZPOPMIN', ready_key, want - got)
+      for i = 1, #front, 2 do popped[#popped + 1] = front[i] end
+      median = front[2 * math.ceil(#popped / 2)]
+      emptied[qi] = #popped < want - got
     end
   else
     local wanted = {}
@@ -169,6 +180,7 @@ for qi = 1, queues do
   end
   if n > 0 then
     redis.call('ZADD', leases_key, unpack(leased))
+    next_lapse[qi] = math.min(next_lapse[qi] or math.huge, now + lease_ms)
     tally(qi, 'c', n / 2)
     -- All are taken to have waited as long as the one in the middle: a look at each would cost a tenth of the claim.
     tally(qi, 'w', n / 2 * math.max(0, math.floor(now - EPOCH - (median - levels * weight))))
@@ -184,15 +196,14 @@ if got > 0 then redis.call('SET', receipt_key, token .. ' ' .. table.concat(take
 -- A full hand may leave work behind: wake the next idle consumer. Otherwise say when to look again.
 if got >= want then
   for qi = 1, queues do
-    if open(qi) and (redis.call('ZCARD', qkey(qi, READY)) > 0 or redis.call('ZCARD', qkey(qi, DELAYED)) > 0) then wake(qi) end
+    if open(qi) and (redis.call('ZCARD', qkey(qi, READY)) > 0 or next_due[qi]) then wake(qi) end
   end
 else
   local soonest = math.huge
   for qi = 1, queues do
     if open(qi) then
-      local due = redis.call('ZRANGE', qkey(qi, DELAYED), 0, 0, 'WITHSCORES')[2]
-      if due then soonest = math.min(soonest, tonumber(due)) end
-      local left = redis.call('ZCARD', qkey(qi, READY))
+      soonest = math.min(soonest, next_due[qi] or soonest)
+      local left = emptied[qi] and 0 or redis.call('ZCARD', qkey(qi, READY))
       if left > 0 and unfiltered[qi] then
         soonest = now
       elseif left > 0 then
@@ -202,8 +213,7 @@ else
         soonest = math.min(soonest, now + (left > 500 and 1000 or 100))
       end
     end
-    local lapse = redis.call('ZRANGE', qkey(qi, LEASES), 0, 0, 'WITHSCORES')[2]
-    if lapse then soonest = math.min(soonest, math.max(tonumber(lapse), grace)) end
+    if next_lapse[qi] then soonest = math.min(soonest, math.max(next_lapse[qi], grace)) end
   end
   if soonest < math.huge then reply[2] = math.max(0, soonest - now) end
 end

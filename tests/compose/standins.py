@@ -16,7 +16,7 @@ VALKEY = "alsek-standin/valkey"
 PROMETHEUS = "alsek-standin/prometheus"
 
 #: For one step that depends on somebody's network, seconds.
-_PATIENCE_S = 420.0
+_PATIENCE_S = 900.0
 
 #: What a machine says of its certificate authorities, passed on into the image.
 AUTHORITIES = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))

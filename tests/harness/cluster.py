@@ -164,9 +164,10 @@ class Cluster:
 
     def _is_well(self, node: Server) -> bool:
         info = self.ask(node, "CLUSTER", "INFO")
-        state = info["cluster_state"] if isinstance(info, dict) else _text(info)
+        # The raw text tells of slots that are ok as well.
+        well = info["cluster_state"] == "ok" if isinstance(info, dict) else "cluster_state:ok" in _text(info)
         replication = node.info("replication")
-        return "ok" in state and replication.get("master_link_status", "up") == "up"
+        return well and replication.get("master_link_status", "up") == "up"
 
     def __enter__(self) -> Self:
         """Start."""

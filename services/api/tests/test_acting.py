@@ -144,6 +144,17 @@ def test_a_schedule_is_paused_resumed_fired_and_previewed(client: httpx.Client) 
     assert client.get("/v1/schedulers").json()["schedules"]["active"] == 1
 
 
+def test_the_result_of_a_fired_message_is_there_after_its_end(client: httpx.Client, working: Stage) -> None:
+    made = {"id": "later", "task": "add", "queue": "math", "args": [3, 4], "trigger": TRIGGER}
+    assert client.post("/v1/schedules", json=made).status_code == 201
+
+    for _ in range(2):
+        path = client.post("/v1/schedules/later/fire").json()["status_url"]
+        eventually(lambda path=path: client.get(path).json()["state"] == "succeeded", timeout=30)
+
+        assert client.get(f"{path}/result").json()["result"] == 7
+
+
 @pytest.mark.parametrize(
     "trigger",
     [

@@ -17,6 +17,7 @@ from alsek.core.mould import Mould
 from alsek.defaults import DEFAULT_QUEUE, DEFAULT_TASK_TIMEOUT, MAX_DURATION_MS
 from alsek.exceptions import AlsekError, ValidationError
 from alsek.storage.backends.redis.acceptance import Acceptance, Arrival, Once
+from alsek_api.lookup import LONG_MS
 from alsek_api.problems import Problem
 from alsek_api.schemas.enqueue import CallbackRequest, EnqueueRequest, moment_of
 
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 #: How long a request with an Idempotency-Key is remembered, ms.
 KEPT_ONCE_MS: Final = 86_400_000
-
-#: A message without a ttl is not expected to wait longer than this, ms.
-_LONG_MS: Final = 2_592_000_000
 
 
 class Prepared(NamedTuple):
@@ -100,7 +98,7 @@ class Incoming:
             message.delay = min(max(0, due - message.created_at), MAX_DURATION_MS)
         kept_ms = self._settings.kept_status_ms
         new = self._broker.new_message(message, asked.ttl_ms, kept_ms)
-        ticket_ms = kept_ms + message.delay + delay_ms + (_LONG_MS if asked.ttl_ms is None else asked.ttl_ms)
+        ticket_ms = kept_ms + message.delay + delay_ms + (LONG_MS if asked.ttl_ms is None else asked.ttl_ms)
         return Prepared(message, Arrival(*new, min(ticket_ms, MAX_DURATION_MS), _tickets(message)), warnings)
 
     async def store(self, prepared: Prepared) -> None:

@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from alsek.core.ids import made_at
+from alsek.defaults import MAX_DURATION_MS
 from alsek.exceptions import AlsekError, BackendDataError, MessageDoesNotExistsError
 from alsek_api.problems import Problem
 
 if TYPE_CHECKING:
     from alsek.core.broker import Broker
     from alsek.core.message import Message
+    from alsek.core.schedules import Schedule
     from alsek.tools.inspector import Inspector, MessageInfo
     from alsek_api.auth.keys import Principal
+
+#: A message without a ttl is not expected to wait longer than this, ms.
+LONG_MS: Final = 2_592_000_000
 
 #: States in which a message has ended.
 ENDED: Final = frozenset({"succeeded", "failed", "revoked", "expired", "dead", "ended"})
@@ -138,6 +143,16 @@ class Lookup:
         if isinstance(letter, BaseException) and not isinstance(letter, BackendDataError):
             raise letter
         return ("succeeded", None) if status == "SUCCEEDED" else None  # its record is a receipt, or gone
+
+    async def remember(self, uuid: str, schedule: Schedule, kept_ms: int) -> None:
+        """Remember the message of a schedule that was fired by HTTP as one that came by HTTP.
+
+        Its result lies with that of the schedule's first message, which nothing else tells once it has ended.
+        """
+        waits_ms = LONG_MS if schedule.ttl is None else schedule.ttl
+        text = f"{schedule.queue} {schedule.task} {schedule.first_uuid or ''}"
+        name, ms = self._broker.keys.ticket(uuid), min(kept_ms + waits_ms, MAX_DURATION_MS)
+        await self._broker.redis.async_link.command("SET", name, text, "PX", ms)
 
     def view(self, uuid: str, principal: Principal) -> dict[str, Any]:
         """Give all that is known of a message, as it is sent.

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from alsek.core.schedules import FirePolicy, Schedule
 from alsek.core.triggers import Trigger, from_data
 from alsek.core.triggers.moments import from_ms
+from alsek.exceptions import BackendError
+from alsek.logging import get_logger
 from alsek_api.auth.guard import caller, needs, note, service_of
 from alsek_api.auth.keys import Principal
 from alsek_api.bodies import JsonResponse, StrictRoute
@@ -28,6 +30,8 @@ from alsek_api.schemas.schedules import (
     ScheduleRequest,
     ScheduleView,
 )
+
+log = get_logger("alsek.api")
 
 router = APIRouter(route_class=StrictRoute, tags=["schedules"])
 
@@ -248,9 +252,13 @@ async def resume(request: Request, id: Id, if_match: IfMatch = None) -> Response
 async def fire(request: Request, id: Id) -> Response:  # noqa: A002
     """Submit one message now, whatever the trigger says and also while it is paused."""
     service = service_of(request)
-    await _seen(request, id)
+    schedule = await _seen(request, id)
     uuid = await service.ask(service.schedules.fire, id)
     note(request, uuid=uuid)
+    try:
+        await service.lookup.remember(uuid, schedule, service.settings.kept_status_ms)
+    except BackendError as error:  # it is fired all the same
+        log.warning("fire.not_remembered", uuid=uuid, error=str(error))
     return JsonResponse({"uuid": uuid, "status_url": f"/v1/messages/{uuid}"}, 202)
 
 

@@ -183,6 +183,10 @@ def _http(compare: _Comparison) -> None:
     compare.at_least("HTTP: batch enqueue", compare.ours("http", "http_batch", "rate"), 20_000, "/s")
     compare.at_most("HTTP: events lost", compare.ours("http", "http_events", "lost"), 0, "")
     compare.at_most("HTTP: added latency of events, p99", compare.ours("http", "http_events", "p99"), 50, "ms")
+    compare.at_most("HTTP: events lost, all listeners before", compare.ours("http", "http_standing", "lost"), 0, "")
+    compare.at_most(
+        "HTTP: added latency, all listeners before, p99", compare.ours("http", "http_standing", "p99"), 50, "ms"
+    )
     compare.at_most(
         "HTTP: overview at 1,000,000 messages, p95", compare.ours("http", "http_overview", "p95"), 200, "ms"
     )

@@ -44,6 +44,7 @@ ALL: tuple[Scenario, ...] = (
     http_enqueue.SCENARIO,
     http_batch.SCENARIO,
     http_events.SCENARIO,
+    http_events.STANDING,
     http_overview.SCENARIO,
     http_soak.SCENARIO,
 )

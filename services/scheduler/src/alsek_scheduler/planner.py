@@ -119,7 +119,7 @@ class Planner:
                 missing.append(one.id)
         verbs = self._store.verbs
         calls = [verbs.look(partition, missing[i : i + MOST_SCHEDULES]) for i in range(0, len(missing), MOST_SCHEDULES)]
-        replies = self._store.broker.redis.links.execute(calls) if calls else []
+        replies = self._store.broker.redis.links.stream(calls)
         return {row.id: row.fields for reply in replies for row in verbs.read_look(reply)[1]}
 
     def _open(self, schedule_id: str, version: int, fields: dict[bytes, bytes]) -> Known:

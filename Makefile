@@ -6,6 +6,8 @@ PROJECTS := $(wildcard packages/*/pyproject.toml services/*/pyproject.toml) serv
 PYTHONS := 3.11 3.12 3.13
 #: Test processes side by side; the fault tests start servers of their own, so more than two crowd a small machine.
 JOBS ?= 2
+# The slow tests stand at the end: who has nothing left to do takes from the others.
+PARALLEL = -n $(JOBS) --dist worksteal
 #: Passed on to pytest: make test ARGS="-k lease -x"
 ARGS ?=
 
@@ -27,7 +29,7 @@ up: $(VENV)/.run ## run the first program in this terminal: server and pool, one
 	@cd examples/first_program && "$(abspath $(BIN))/alsek" up my_tasks
 
 test: $(VENV)/.dev ## run all tests on real servers (JOBS=2, ARGS="-k lease")
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-all: ## run all tests on every supported Python that this machine has
 	@set -e; for version in $(PYTHONS); do \
@@ -51,13 +53,13 @@ bench: $(VENV)/.run ## measure Alsek beside its peers, in one run on this machin
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 e2e: $(VENV)/.dev ## real processes, real servers, injected faults
-	@$(BIN)/python -m pytest tests/e2e -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest tests/e2e $(PARALLEL) $(ARGS)
 
 e2e-browser: $(VENV)/.dev ## the dashboard in a real browser (Debian: apt install chromium); screenshots in .screenshots
 	@$(BIN)/python -m pytest services/api/tests/browser -m heavy --timeout 600 $(ARGS)
 
 helm-test: $(VENV)/.dev ## the Helm chart: lint, every toggle, every values file against the schemas of Kubernetes
-	@$(BIN)/python -m pytest tests/helm -n $(JOBS) -m "heavy or not heavy" --timeout 600 $(ARGS)
+	@$(BIN)/python -m pytest tests/helm $(PARALLEL) -m "heavy or not heavy" --timeout 600 $(ARGS)
 
 prometheus-test: $(VENV)/.dev ## rules and dashboards against a real Prometheus and promtool (Debian: apt install prometheus)
 	@$(BIN)/python -m pytest tests/prometheus -m "heavy or not heavy" --timeout 300 $(ARGS)
@@ -66,7 +68,7 @@ e2e-compose: $(VENV)/.dev ## build and start compose.yaml on a Docker engine, an
 	@$(BIN)/python -m pytest tests/compose -m heavy -s $(ARGS)
 
 chaos: $(VENV)/.dev ## the fault tests again, longer and with the slow ones (replay: ALSEK_CHAOS_SEED=n)
-	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests -n $(JOBS) \
+	@ALSEK_CHAOS_SCALE=$${ALSEK_CHAOS_SCALE:-10} $(BIN)/python -m pytest packages services tests $(PARALLEL) \
 	    -m "slow or chaos" --timeout 3600 $(ARGS)
 
 reference: $(VENV)/.dev ## write docs/reference anew from the code: commands, settings, metrics, HTTP

@@ -48,7 +48,7 @@ try:
 except SystemExit as end:
     assert not end.code
 heavy = ("redis", "rich", "structlog", "msgspec", "croniter", "asyncio", "uvicorn", "fastapi", "prometheus_client",
-         "multiprocessing", "alsek.settings", "alsek.core.broker", "alsek.tools.inspector", "alsek_worker.pool", "json")
+         "multiprocessing", "alsek.settings", "alsek.core.broker", "alsek.tools.inspector", "alsek_worker.pool")
 if {arguments} == ["--help"]:
     heavy += ("importlib.metadata",)
 print([name for name in heavy if name in sys.modules])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.processes import alsek
+from harness.processes import alsek, python
 
 if TYPE_CHECKING:
     from api_stage import Stage
@@ -41,6 +41,31 @@ def test_a_person_at_a_terminal_is_told_where_it_listens_whatever_is_logged(stag
     os.close(ours)
 
     assert re.fullmatch(rb"Alsek listens on http://127\.0\.0\.1:\d+\r\n", told), told
+
+
+TOLD_WHERE_EXCEPTIONS_VANISH = """
+import os, signal, sys
+from alsek.cli.cli import main
+
+class Swallowing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "alsek_api.serve":
+            Swallowing()
+
+sys.meta_path.insert(0, Finder())
+main(["api", "--port", "0"])
+"""
+
+
+def test_a_signal_ends_it_also_while_it_begins(stage: Stage) -> None:
+    told = stage.processes.start(python("-c", TOLD_WHERE_EXCEPTIONS_VANISH), env={"ALSEK_REDIS_URL": stage.server.url})
+
+    assert told.wait() == 0
+    assert told.log == ""
 
 
 def test_the_first_key_closes_the_service(stage: Stage) -> None:

@@ -5,9 +5,9 @@ Imported whenever `alsek --help` is shown, so whatever is heavy comes when a com
 
 from __future__ import annotations
 
+import os
 import re
 import signal
-import sys
 from typing import Annotated, Final, Literal
 
 import typer
@@ -86,8 +86,9 @@ def serve_api(
     """
     if context.invoked_subcommand is not None:
         return
-    for number in (signal.SIGINT, signal.SIGTERM):  # also while the imports below take their time
-        signal.signal(number, lambda *_: sys.exit(0))
+    # Also while the imports below take their time. No exception: whoever calls back from C may swallow it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
     from alsek.logging import setup_logging
     from alsek_api.serve import serve
     from alsek_api.settings import ApiSettings

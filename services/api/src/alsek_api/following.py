@@ -12,7 +12,7 @@ from alsek.core.envelope import open_error
 from alsek.exceptions import BackendUnavailableError
 from alsek.storage.backends.redis.values import read_results, take_results
 from alsek_api.auth.keys import ANONYMOUS
-from alsek_api.lookup import ENDED, STATE_OF_STATUS, Known, read_status
+from alsek_api.lookup import ENDED, STATE_OF_LETTER, STATE_OF_STATUS, Known, read_status
 from alsek_api.problems import Problem
 from alsek_api.streams import event_text
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from alsek_api.service import Service
 
 _ENDS = {"F": "failed", "x": "failed", "V": "revoked", "E": "expired"}
-_WAITS = {"r": "ready", "d": "delayed", "l": "running"}
 
 #: Pause between two looks while Redis is away, seconds.
 _AGAIN_S: Final = 0.5
@@ -202,8 +201,8 @@ class Following:
                 "error": None if error is None else error.as_dict(),
             }
             return Ending(200, msgspec.json.encode(body))
-        if outcome.state in _WAITS:
-            return Ending(202, msgspec.json.encode({"uuid": uuid, "state": _WAITS[outcome.state]}))
+        if outcome.state in STATE_OF_LETTER:
+            return Ending(202, msgspec.json.encode({"uuid": uuid, "state": STATE_OF_LETTER[outcome.state]}))
         if known.state == "waiting":
             return Ending(202, msgspec.json.encode({"uuid": uuid, "state": "waiting"}))
         raise Problem(

@@ -1,6 +1,6 @@
 """What is known of one message, from all places where something is: record, receipt, ticket, status.
 
-Blocks; routes call it beside the event loop.
+What is `async` asks Redis from the event loop; the rest blocks, and routes call it beside the loop.
 """
 
 from __future__ import annotations
@@ -33,13 +33,11 @@ ENDED: Final = frozenset({"succeeded", "failed", "revoked", "expired", "dead", "
 _BEFORE: Final = frozenset({"ready", "delayed", "running", "waiting"})
 
 #: States by the letters in records of messages that live, and by the statuses that are told.
-_OF_LETTER: Final = {b"r": "ready", b"d": "delayed", b"l": "running"}
+STATE_OF_LETTER: Final = {"r": "ready", "d": "delayed", "l": "running"}
 STATE_OF_STATUS: Final = {
     "SUBMITTED": "ready", "RUNNING": "running", "RETRYING": "delayed", "FAILED": "failed", "SUCCEEDED": "succeeded",
     "EXPIRED": "expired",
 }  # fmt: skip
-
-_OF_STATUS: Final = {"SUCCEEDED": "succeeded", "FAILED": "failed", "EXPIRED": "expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,7 @@ class Lookup:
         if isinstance(stored, BaseException):
             raise stored
         status, details = read_status(stored)
-        state = None if isinstance(letter, BaseException) else _OF_LETTER.get(letter)
+        state = STATE_OF_LETTER.get(letter.decode(errors="replace")) if isinstance(letter, bytes) else None
         if state is not None:
             return state, details if STATE_OF_STATUS.get(status) == state else None
         if isinstance(letter, BaseException) and not isinstance(letter, BackendDataError):
@@ -226,7 +224,8 @@ class Lookup:
             return "ended"
         name = self._broker.keys.status(ticket.queue, ticket.task, uuid)
         status, _ = read_status(self._broker.redis.links.command("GET", name))
-        return _OF_STATUS.get(status, "ended")
+        state = STATE_OF_STATUS.get(status)
+        return state if state in ENDED else "ended"
 
     def _message(self, known: Known) -> Message | None:
         if known.info is None or known.info.state in ("succeeded", "failed", "revoked", "expired"):
